@@ -1,0 +1,316 @@
+"""The Ledger is the only writer: it folds what it is told into turns, and tells everybody what came of them."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+
+from loguru import logger
+
+from actors.actor import KoraActor, handles
+from actors.messages import (
+    Announce,
+    Append,
+    Drain,
+    Ended,
+    Flush,
+    Held,
+    Lost,
+    Order,
+    Refresh,
+    Refreshed,
+    Settled,
+    Tick,
+    Wake,
+    WhatRuns,
+    Work,
+)
+from actors.names import POLLER, RUNTIME, STATE_HOLDER
+from actors.pending import Pending
+from actors.roster import Roster
+from kora.agents.port import Lease
+from kora.domain.resolution import hand_back
+from kora.domain.state import CLAIM_ACQUIRED, CLAIM_RELEASED, PrimaryState
+from kora.errors import StoreUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from actors.supervision import Seat
+    from kora.clock import TimeSource
+    from kora.domain.claim import Claim
+    from kora.store.port import Turn, TurnResult, Writer
+
+_BACKOFF_FIRST_SECONDS: Final = 0.05
+_BACKOFF_CAP_SECONDS: Final = 2.0
+
+
+class Predecessors(Protocol):
+    """The runtimes that used this state directory before."""
+
+    def ended(self) -> Sequence[str]:
+        """Those of which it is sure that no agent is left."""
+
+    def forget(self, runtime_ids: Sequence[str]) -> None:
+        """Their claims are returned."""
+
+
+class Ledger(KoraActor):
+    """One turn: everything that waits in the inbox, written in one transaction, and told only when that is committed.
+
+    The store's troubles are met here and nowhere else: what could not be written stays pending and is tried again, with
+    pauses; an outage costs no restart.
+
+    Receives: `Order`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Flush`.
+    Sends: `Work`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and the runtime;
+    `Wake` to the Poller.
+    Owns: the store's write handle, the roster of who works what.
+    On restart: takes a new incarnation, which shuts its predecessor out, asks every Worker what it runs, and gives back
+    what nobody has.
+    """
+
+    batch_limit: ClassVar[int] = 4096
+
+    def __init__(
+        self,
+        seat: Seat,
+        *,
+        open_writer: Callable[[], Writer],
+        workers: Sequence[str],
+        predecessors: Predecessors,
+        lease_seconds: float,
+        max_attempts: int,
+        time_source: TimeSource,
+    ) -> None:
+        super().__init__(seat)
+        self._open_writer = open_writer
+        self._workers = workers
+        self._predecessors = predecessors
+        self._lease_seconds = lease_seconds
+        self._max_attempts = max_attempts
+        self._time = time_source
+        self._writer: Writer | None = None
+        self._incarnation = 0
+        self._count = 0
+        self._roster = Roster(workers)
+        self._pending = Pending(lease_seconds=lease_seconds, max_attempts=max_attempts)
+        self._unsure = True
+        """the store may say that this runtime holds what no Worker has"""
+        self._draining = False
+        self._told_held = False
+        self._backoff_seconds = 0.0
+
+    def on_start(self) -> None:
+        """Come to the store in the first turn, so that one that is away does not count as a failed start."""
+        self.wake_at = time.monotonic()
+
+    def on_stop(self) -> None:
+        """Give the write handle back."""
+        if self._writer is not None:
+            self._writer.close()
+
+    def on_failure(self, *_: object) -> None:
+        """Give the write handle back; its successor opens another."""
+        self.on_stop()
+
+    def on_batch(self, batch: list[Any]) -> None:
+        """Fold everything into one turn. While the store is away, only fold."""
+        for message in batch:
+            self.on_receive(message)
+        if not self._backoff_seconds:
+            self._turn()
+
+    def on_wake(self) -> None:
+        """Try again."""
+        self._turn()
+
+    # --- what it is told ---
+
+    @handles(Order)
+    def _on_order(self, order: Order) -> None:
+        self._pending.order = order
+
+    @handles(Refresh)
+    def _on_refresh(self, refresh: Refresh) -> None:
+        for key in refresh.keys:
+            if self._roster.given(key.work_attempt_id) is not None:
+                self._pending.refresh[key.work_attempt_id] = key
+
+    @handles(Ended)
+    def _on_ended(self, ended: Ended) -> None:
+        attempt = ended.key.work_attempt_id
+        if ended.settlement is not None:
+            self._pending.settle[attempt] = ended.settlement
+            self._pending.ended_by[attempt] = ended.worker
+            return
+        given = self._roster.take_back(attempt)
+        self._pending.news = True
+        if given is not None:
+            logger.warning("{}: the lease is lost, nothing is written", given.claim.key.ticket_id)
+        self.tell(ended.worker, Settled(work_attempt_id=attempt))
+
+    @handles(Append)
+    def _on_append(self, append: Append) -> None:
+        self._pending.append(append.events)
+
+    @handles(Announce)
+    def _on_announce(self, announce: Announce) -> None:
+        if announce.incarnation != self._incarnation:
+            if self._incarnation:
+                self.tell(announce.worker, WhatRuns(incarnation=self._incarnation))
+            return
+        missing = self._roster.hear(announce)
+        if missing is not None:
+            self._give_back(missing, "its worker was restarted before it began")
+        if announce.ended is not None:
+            self._on_ended(announce.ended)
+        self._pending.news = True
+
+    @handles(Tick)
+    def _on_tick(self, _: Tick) -> None:
+        self._pending.sweep = True
+        self._pending.news = True
+
+    @handles(Drain)
+    def _on_drain(self, _: Drain) -> None:
+        self._draining = True
+
+    @handles(Flush)
+    def _on_flush(self, _: Flush) -> bool:
+        """Whether everything received so far is written."""
+        self._turn()
+        return not self._pending
+
+    # --- the turn ---
+
+    def _turn(self) -> None:
+        try:
+            writer = self._writer or self._begin()
+            if self._unsure and self._roster.complete:
+                self._reconcile(writer)
+            returned = self._predecessors.ended() if self._pending.sweep else ()
+            asked_at = self._time.boot_seconds()
+            turn = self._fold(returned, asked_at)
+            result = None if turn is None else writer.turn(self._incarnation, turn)
+            if self._pending.sweep and writer.changed():
+                self.tell(POLLER, Wake())
+        except StoreUnavailableError as error:
+            self._back_off(error)
+            return
+        if self._backoff_seconds:
+            logger.info("the store answers again")
+        self._backoff_seconds = 0.0
+        self._predecessors.forget(returned)
+        self._pending.clear(written=turn)
+        if turn is not None and result is not None:
+            self._tell(turn, result, asked_at)
+            self._publish(turn, result)
+        elif self._pending.news:
+            self._publish(None, None)
+
+    def _fold(self, returned: Sequence[str], now: float) -> Turn | None:
+        ending = self._pending.settle.keys()
+        may_claim = not (self._draining or self._unsure)
+        return self._pending.turn(
+            free=sum(1 for _ in self._roster.free(ending=ending)) if may_claim else 0,
+            held=len(self._roster.attempts - ending),
+            except_tickets=self._roster.tickets(ending=ending),
+            return_holders=returned,
+            now=now,
+        )
+
+    def _begin(self) -> Writer:
+        writer = self._open_writer()
+        try:
+            self._incarnation = writer.next_incarnation()
+        except BaseException:
+            writer.close()
+            raise
+        self._writer = writer
+        for worker in self._workers:
+            self.tell(worker, WhatRuns(incarnation=self._incarnation))
+        return writer
+
+    def _reconcile(self, writer: Writer) -> None:
+        for claim in writer.held():
+            attempt = claim.key.work_attempt_id
+            if self._roster.given(attempt) is None and attempt not in self._pending.settle:
+                self._give_back(claim, "nobody works on it")
+        self._unsure = False
+
+    def _give_back(self, claim: Claim, why: str) -> None:
+        settlement = hand_back(claim, why, max_attempts=self._max_attempts)
+        self._pending.settle[claim.key.work_attempt_id] = settlement
+
+    def _back_off(self, error: StoreUnavailableError) -> None:
+        if not self._backoff_seconds:
+            logger.warning("the store cannot be written, trying on: {}", error)
+        # A commit whose answer was lost may have claimed tickets that nobody was told of.
+        self._unsure = True
+        self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_FIRST_SECONDS), _BACKOFF_CAP_SECONDS)
+        self.wake_at = time.monotonic() + self._backoff_seconds
+
+    # --- what came of it ---
+
+    def _tell(self, turn: Turn, result: TurnResult, asked_at: float) -> None:
+        lease = Lease(deadline=asked_at + self._lease_seconds, lease_seconds=self._lease_seconds)
+        for key in result.refreshed:
+            if (given := self._roster.given(key.work_attempt_id)) is not None:
+                self.tell(given.worker, Refreshed(work_attempt_id=key.work_attempt_id, lease=lease))
+        for key in result.lost:
+            if (given := self._roster.given(key.work_attempt_id)) is not None:
+                self.tell(given.worker, Lost(work_attempt_id=key.work_attempt_id))
+        stale = {key.work_attempt_id for key in result.stale}
+        for settlement in turn.settle:
+            self._tell_settled(settlement.key.work_attempt_id, stale=settlement.key.work_attempt_id in stale)
+            if settlement.key.work_attempt_id not in stale:
+                logger.info("{}: {} {}", settlement.key.ticket_id, settlement.resolution, settlement.summary)
+        for fault in result.set_aside:
+            logger.error("the store refused a row, which was left out: {}", fault)
+            self._unsure = True
+        if result.returned:
+            logger.info("{} tickets whose lease had run out are back on the board", result.returned)
+        for worker, claim in zip(self._roster.free(), result.claims, strict=False):
+            self._hand_over(worker, claim, lease)
+
+    def _hand_over(self, worker: str, claim: Claim, lease: Lease) -> None:
+        self._roster.give(worker, claim)
+        logger.debug("{}: attempt {} goes to {}", claim.key.ticket_id, claim.attempt, worker)
+        work = Work(claim, lease, self._incarnation, self._roster.generation(worker))
+        self.tell(worker, work)
+
+    def _tell_settled(self, work_attempt_id: str, *, stale: bool) -> None:
+        given = self._roster.take_back(work_attempt_id)
+        worker = self._pending.ended_by.pop(work_attempt_id, None) or (given.worker if given else None)
+        if stale:
+            logger.warning("attempt {}: its claim was another's by then, nothing was written", work_attempt_id)
+        if worker is not None:
+            self.tell(worker, Settled(work_attempt_id=work_attempt_id))
+
+    def _publish(self, turn: Turn | None, result: TurnResult | None) -> None:
+        """Tell the held set, and whether the Poller's order has emptied the board."""
+        self._pending.news = False
+        self._count += 1
+        ordered = turn.claim.count if turn is not None and turn.claim is not None else 0
+        exhausted = result is not None and len(result.claims) < ordered
+        if exhausted:
+            self._pending.order = None
+        held = Held(
+            version=(self._incarnation, self._count),
+            attempts=self._roster.attempts,
+            exhausted=exhausted,
+            next_eligible_in_seconds=result.next_eligible_in_seconds if result is not None else None,
+        )
+        self.tell(POLLER, held)
+        self.tell(RUNTIME, held)
+        self._mirror(held)
+
+    def _mirror(self, held: Held) -> None:
+        """Tell the StateHolder; where there is none, say so once for each transition that goes unseen."""
+        holds = bool(held.attempts)
+        if self.seat.directory.is_served(STATE_HOLDER):
+            self.tell(STATE_HOLDER, held)
+        elif holds is not self._told_held:
+            target, trigger = (PrimaryState.ACTIVE, CLAIM_ACQUIRED) if holds else (PrimaryState.READY, CLAIM_RELEASED)
+            logger.debug("operational state to {} ({}) skipped: holder not initialized", target, trigger)
+        self._told_held = holds

@@ -1,0 +1,90 @@
+"""The Poller decides when to ask for work, and for how much."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from actors.actor import KoraActor, handles
+from actors.messages import Drain, Held, Order, Permission, Tick, Wake
+from actors.names import LEDGER
+from kora.domain.control import ClaimPermission
+
+if TYPE_CHECKING:
+    from random import Random
+
+    from actors.supervision import Seat
+    from kora.clock import TimeSource
+
+_JITTER: Final = 0.1
+_NEVER: Final = (0, 0)
+
+
+class Poller(KoraActor):
+    """Says how many claims the runtime should hold, whenever there is room, permission, and hope of finding a ticket.
+
+    Worked something: asks again at once. Found too little: sleeps a jittered interval, or until the next dated ticket
+    falls due, or until woken.
+
+    Receives: `Held`, `Permission`, `Wake`, `Tick`, `Drain`.  Sends: `Order` to the Ledger.  Owns: its schedule.
+    On restart: asks anew; an order is a wish for a total, so that asking twice claims nothing twice.
+    """
+
+    def __init__(
+        self, seat: Seat, *, want: int, poll_interval_seconds: float, time_source: TimeSource, random: Random
+    ) -> None:
+        super().__init__(seat)
+        self._want = want
+        self._poll_interval_seconds = poll_interval_seconds
+        self._time = time_source
+        self._random = random
+        self._version = _NEVER
+        self._held = 0
+        self._quiet_until = 0.0
+        self._permission = Permission(permission=ClaimPermission.NONE, until=0.0)
+        self._draining = False
+
+    @handles(Held)
+    def _on_held(self, held: Held) -> None:
+        if held.version <= self._version:
+            return
+        self._version = held.version
+        fewer = len(held.attempts) < self._held
+        self._held = len(held.attempts)
+        if held.exhausted:
+            self._sleep(held.next_eligible_in_seconds)
+        elif fewer:
+            self._quiet_until = 0.0
+        self._ask()
+
+    @handles(Permission)
+    def _on_permission(self, permission: Permission) -> None:
+        opened = self._permission.permission is not ClaimPermission.NORMAL
+        self._permission = permission
+        if opened:
+            self._ask()
+
+    @handles(Wake)
+    def _on_wake_message(self, _: Wake) -> None:
+        self._quiet_until = 0.0
+        self._ask()
+
+    @handles(Tick)
+    def _on_tick(self, _: Tick) -> None:
+        self._ask()
+
+    @handles(Drain)
+    def _on_drain(self, _: Drain) -> None:
+        self._draining = True
+
+    def _sleep(self, next_eligible_in_seconds: float | None) -> None:
+        seconds = self._poll_interval_seconds * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        if next_eligible_in_seconds is not None:
+            seconds = min(seconds, next_eligible_in_seconds)
+        self._quiet_until = self._time.boot_seconds() + seconds
+
+    def _ask(self) -> None:
+        now = self._time.boot_seconds()
+        permitted = self._permission.permission is ClaimPermission.NORMAL and now < self._permission.until
+        if self._draining or not permitted or now < self._quiet_until or self._held >= self._want:
+            return
+        self.tell(LEDGER, Order(want=self._want, permitted_until=self._permission.until))

@@ -1,0 +1,65 @@
+"""Supervision for Pykka actors: what dies is restarted, and nothing that was told it is lost.
+
+An actor serves a *name*. Whoever wants something of it tells the name through a ``Directory``; the name's ``Inbox``
+outlives the actors that serve it. A ``Supervisor`` starts the actors of a ``SupervisorSpec``, restarts those that
+die, stops them in reverse, and gives up loudly when restarts come too fast.
+
+    class Greeter(SupervisedActor):
+        def on_receive(self, message: str) -> str:
+            return f"hello, {message}"
+
+    directory = Directory()
+    children = (ChildSpec(name="greeter", factory=Greeter),)
+    spec = SupervisorSpec(name="example", children=children, max_restarts=3, within_seconds=5)
+    supervisor = Supervisor(spec, directory, on_report=print)
+    supervisor.start()
+    directory.ask("greeter", "world", timeout=1)
+    supervisor.stop()
+"""
+
+from actors.supervision.actor import Seat, SupervisedActor
+from actors.supervision.child import ChildStatus
+from actors.supervision.dead_letters import DeadLetter, DeadLetters
+from actors.supervision.directory import Directory
+from actors.supervision.errors import (
+    ChildStartError,
+    CommandTimeoutError,
+    GaveUpError,
+    NotRunningError,
+    SupersededError,
+    SupervisionError,
+    UnknownChildError,
+)
+from actors.supervision.inbox import Inbox
+from actors.supervision.messages import Stop
+from actors.supervision.report import Report
+from actors.supervision.spec import ChildSpec, SupervisorSpec
+from actors.supervision.supervisor import Supervisor
+from actors.supervision.watch import Died, Event, Started, Stopped, Watcher
+
+__all__ = [
+    "ChildSpec",
+    "ChildStartError",
+    "ChildStatus",
+    "CommandTimeoutError",
+    "DeadLetter",
+    "DeadLetters",
+    "Died",
+    "Directory",
+    "Event",
+    "GaveUpError",
+    "Inbox",
+    "NotRunningError",
+    "Report",
+    "Seat",
+    "Started",
+    "Stop",
+    "Stopped",
+    "SupersededError",
+    "SupervisedActor",
+    "SupervisionError",
+    "Supervisor",
+    "SupervisorSpec",
+    "UnknownChildError",
+    "Watcher",
+]

@@ -1,0 +1,51 @@
+"""What the kit raises.
+
+    SupervisionError
+    ├── SupersededError         this actor's name has been given to a successor
+    ├── NotRunningError         the supervisor has not been started, is stopping, or has ended
+    ├── UnknownChildError       no child goes by that name
+    ├── ChildStartError         a start that was asked for failed (a permanent child is tried again all the same)
+    ├── GaveUpError             restarts came too fast; carries the report
+    └── CommandTimeoutError     the answer did not come in the time given (also a TimeoutError)
+
+A specification that is wrong raises ``pydantic.ValidationError``, which lists every fault.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from actors.supervision.report import Report
+
+
+class SupervisionError(Exception):
+    """The root of the kit's errors."""
+
+
+class SupersededError(SupervisionError):
+    """The actor's name has been given to a successor: it may neither take messages nor send them."""
+
+
+class NotRunningError(SupervisionError):
+    """The supervisor has not been started, is stopping, or has ended."""
+
+
+class UnknownChildError(SupervisionError):
+    """No child goes by that name."""
+
+
+class ChildStartError(SupervisionError):
+    """A start that was asked for failed. Whether it is tried again is up to the child's specification."""
+
+
+class GaveUpError(SupervisionError):
+    """Restarts came too fast, and everything was stopped. ``report`` says which child and why."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.line())
+        self.report = report
+
+
+class CommandTimeoutError(SupervisionError, TimeoutError):
+    """The answer did not come in the time given. What was asked for goes on."""

@@ -1,0 +1,1 @@
+"""Agents: the programs that do the tickets, and what keeps them in."""

@@ -1,0 +1,190 @@
+"""The plain command: any program as an agent."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from kora.agents.attempt import Attempt, Plan
+from kora.agents.output import Output, Progress
+from kora.agents.record import Record
+from kora.clock import SystemTime, TimeSource
+from kora.domain.resolution import Outcome
+from kora.errors import AgentError
+
+if TYPE_CHECKING:
+    import socket
+
+    from kora.agents.containment import Containment
+    from kora.agents.port import EndListener, Lease, RunningAgent
+    from kora.domain.claim import Claim
+
+DEFAULT_ENV_ALLOW: Final = ("PATH", "HOME", "LANG", "TMPDIR")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSettings:
+    """The `[agent]` of kind "command"."""
+
+    command: tuple[str, ...]
+    """the program and its arguments; no shell. `{ticket_id}`, `{ticket_title}`, `{ticket_objective}` are filled in as
+    whole arguments"""
+    workdir: Path
+    """where the agent runs"""
+    timeout_seconds: float = 0.0
+    """how long an attempt may take; 0: as long as it makes progress"""
+    stall_seconds: float = 0.0
+    """how long an attempt may go without progress; 0: as long as its lease lasts"""
+    grace_seconds: float = 5.0
+    """between SIGTERM and SIGKILL"""
+    env_allow: tuple[str, ...] = DEFAULT_ENV_ALLOW
+    """which of the runtime's environment variables the agent gets"""
+    progress: Progress = "lines"
+    """what counts as progress: every line of output, or only lines that say so"""
+    folder: Path | None = None
+    """the configuration's folder, where a command with a slash is looked up; None: `workdir`"""
+
+    def program(self) -> str:
+        """What is to be run: a path, or a name that is searched in PATH."""
+        name = self.command[0]
+        return str((self.folder or self.workdir) / name) if "/" in name else name
+
+
+class CommandAgent:
+    """Starts the command as `Agent` has it: contained, under its lease, its output kept in `state_dir/attempts/`.
+
+    `environ` is where `env_allow` picks from; this process's own, if not given.
+    """
+
+    def __init__(
+        self,
+        settings: CommandSettings,
+        containment: Containment,
+        *,
+        state_dir: Path,
+        time_source: TimeSource | None = None,
+        environ: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._containment = containment
+        self._records = state_dir / "attempts"
+        self._time_source = time_source or SystemTime()
+        environ = os.environb if environ is None else environ
+        allowed = (_encode(name) for name in settings.env_allow)
+        self._env = {name: environ[name] for name in allowed if name in environ}
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long an attempt may take; 0: as long as it makes progress."""
+        return self._settings.timeout_seconds
+
+    @property
+    def stall_seconds(self) -> float:
+        """How long an attempt may go without progress; 0: as long as its lease lasts."""
+        return self._settings.stall_seconds
+
+    def start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+        """Start one attempt and return at once; the program itself is launched by the attempt's own thread.
+
+        `on_end` is called by that thread, so it may come before this method's caller has stored what it returns; only
+        where the machine refuses a thread it is called from within.
+        """
+        attempt_id = claim.key.work_attempt_id
+        name = f"attempt {attempt_id} of ticket {claim.key.ticket_id}"
+        record = Record(self._records / f"{attempt_id}.log", self._time_source)
+        plan = Plan(
+            name=name,
+            document=lambda: document_for(claim),
+            launcher=lambda stdio, current: self._launch(claim, stdio, current),
+            output=Output(name, record, self._settings.progress, self._time_source),
+        )
+        attempt = Attempt(plan, lease, self._time_source.boot_seconds(), on_end)
+        try:
+            threading.Thread(target=attempt.run, name=f"attempt-{attempt_id}", daemon=True).start()
+        except RuntimeError as error:
+            attempt.finish(Outcome(fault=f"no attempt could be prepared: {error}"))
+        return attempt
+
+    def _launch(self, claim: Claim, stdio: tuple[int, int, int], lease: Lease) -> socket.socket:
+        ticket, settings = claim.ticket, self._settings
+        places = {
+            "{ticket_id}": ticket.ticket_id,
+            "{ticket_title}": ticket.ticket_title,
+            "{ticket_objective}": ticket.ticket_objective,
+        }
+        told = {
+            "KORA_TICKET_ID": ticket.ticket_id,
+            "KORA_WORK_ATTEMPT_ID": claim.key.work_attempt_id,
+            "KORA_WORKSPACE_ID": ticket.workspace_id,
+        }
+        return self._containment.launch(
+            argv=[_encode(settings.program()), *(_encode(places.get(word, word)) for word in settings.command[1:])],
+            env=self._env | {_encode(name): _encode(value) for name, value in told.items()},
+            cwd=os.fsencode(settings.workdir),
+            stdio=stdio,
+            grace_seconds=settings.grace_seconds,
+            lease=lease,
+        )
+
+
+def document_for(claim: Claim) -> bytes:
+    """What an agent reads on its stdin: one JSON object."""
+    said = {
+        "ticket": orjson.Fragment(claim.ticket.model_dump_json()),
+        "work_attempt_id": claim.key.work_attempt_id,
+        "attempt": claim.attempt,
+        "lease_expires_at": claim.lease_expires_at,
+        "operations": [],
+    }
+    return orjson.dumps(said, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def resolve_executable(command: tuple[str, ...], folder: Path, path: str | None) -> str:
+    """Where the command's program is: from `folder` when it is named with a slash, else on `path` (PATH's own form).
+
+    Raises:
+        AgentError: there is none, or it cannot be run; the message says which, where, and why.
+    """
+    if not command or not command[0]:
+        raise AgentError("the command is empty: it needs at least a program")
+    name = command[0]
+    if "/" in name:
+        candidate = folder / name
+        if (fault := _fault_of(candidate)) is not None:
+            raise AgentError(f"'{candidate}' {fault}")
+        return str(candidate)
+    search = os.defpath if path is None else path
+    fault_found: str | None = None
+    for entry in search.split(os.pathsep):
+        candidate = folder / entry / name
+        fault = _fault_of(candidate)
+        if fault is None:
+            return str(candidate)
+        if fault_found is None and os.path.lexists(candidate):
+            fault_found = f"'{candidate}' {fault}"
+    raise AgentError(fault_found or f"'{name}' is not to be found on PATH ({search})")
+
+
+def _fault_of(program: Path) -> str | None:
+    try:
+        program.stat()
+    except FileNotFoundError:
+        return "is a link that leads nowhere" if program.is_symlink() else "does not exist"
+    except OSError as error:
+        return f"cannot be reached: {error.strerror}"
+    if program.is_dir():
+        return "is a directory, not a program"
+    if not os.access(program, os.X_OK):
+        return "is not executable (chmod +x makes it so)"
+    return None
+
+
+def _encode(text: str) -> bytes:
+    """The bytes that the agent gets: UTF-8 in every locale; what was no text comes out as it was."""
+    return text.encode(errors="surrogateescape")

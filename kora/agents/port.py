@@ -1,0 +1,66 @@
+"""What a Worker needs of an agent; never an implementation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from kora.domain.claim import Claim
+from kora.domain.resolution import Outcome, StopReason
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """How long an attempt may go on without a refresh. Both are seconds; `deadline` is on the boot clock."""
+
+    deadline: float
+    lease_seconds: float
+
+
+EndListener = Callable[[], None]
+"""Called once, from any thread, when the attempt is over and nothing of it is left; must not block."""
+
+
+class RunningAgent(Protocol):
+    """One attempt under way. Every method returns at once and may be called from any thread."""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How it ended; None while anything of it may still run."""
+
+    @property
+    def progress_at(self) -> float | None:
+        """When it last made progress, on the boot clock; None before the first."""
+
+    @property
+    def started_at(self) -> float:
+        """When it was started, on the boot clock."""
+
+    def extend(self, lease: Lease) -> None:
+        """Let it go on until the new deadline. An earlier deadline than the present one is ignored."""
+
+    def stop(self, reason: StopReason) -> None:
+        """End it: SIGTERM, then SIGKILL after the grace. The first reason counts; a later one may only hasten."""
+
+    def kill(self, reason: StopReason) -> None:
+        """End it now, with no grace."""
+
+
+class Agent(Protocol):
+    """A kind of agent, ready to be started any number of times."""
+
+    def start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+        """Start one attempt.
+
+        Never raises for what concerns this one attempt: an agent that cannot be started is one that ends with a fault.
+        The end is announced through `on_end`, also then.
+        """
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long an attempt may take; 0: as long as it makes progress."""
+
+    @property
+    def stall_seconds(self) -> float:
+        """How long an attempt may go without progress; 0: as long as its lease lasts."""

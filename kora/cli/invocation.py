@@ -1,0 +1,64 @@
+"""What a command needs to know of how it was called."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from kora.cli.port import Launcher
+    from kora.config import Settings
+    from kora.store.port import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One call of the program: who runs the actors, and which file was named."""
+
+    launcher: Launcher
+    config: str | None = None
+
+    def settings(self) -> Settings:
+        """The configuration. Raises `ConfigurationError` with every fault."""
+        from kora.config import find, load
+
+        return load(find(Path(self.config) if self.config else None, os.environ, Path.cwd()), os.environ)
+
+    def store(self, *, create: bool) -> Store:
+        """The board's store; one that is not there is made only where something is about to be written."""
+        from kora.store.open import open_store
+
+        runtime = self.settings().runtime
+        return open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor, create=create)
+
+
+def invocation(context: typer.Context) -> Invocation:
+    """How the program was called."""
+    found = context.find_object(Invocation)
+    if found is None:
+        raise RuntimeError("a command was run without an invocation")
+    return found
+
+
+def login_name() -> str:
+    """Who is at the keyboard, for the record."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):
+        return f"uid {os.getuid()}"
+
+
+def known_id(context: typer.Context, text: str, hint: str) -> str:
+    """The id in its canonical spelling. Raises `BadParameter` for what is no UUID."""
+    from kora.domain.ids import parse_id
+
+    try:
+        return parse_id(text)
+    except ValueError:
+        message = f"{text!r} is no ticket's id: those are UUIDs, as `ticket list` shows them"
+        raise typer.BadParameter(message, ctx=context, param_hint=hint) from None

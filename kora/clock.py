@@ -1,0 +1,42 @@
+"""Where time comes from: one object to hand in, so that a test can hold time still."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol
+
+MICROSECONDS: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TimeSource(Protocol):
+    """The two times that Kora asks for."""
+
+    def now_us(self) -> int:
+        """Wall time, in microseconds since 1970 (UTC)."""
+
+    def boot_seconds(self) -> float:
+        """Seconds on a clock that never goes back and goes on through a suspend; the same in every process."""
+
+
+class SystemTime:
+    """The machine's own clocks."""
+
+    def now_us(self) -> int:
+        """Wall time, in microseconds since 1970 (UTC)."""
+        return time.time_ns() // 1_000
+
+    def boot_seconds(self) -> float:
+        """`CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it counts the time that a laptop slept, as the lease does."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def from_us(microseconds: int) -> datetime:
+    """The moment as an aware datetime in UTC, exact to the microsecond."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def to_us(moment: datetime) -> int:
+    """Microseconds since 1970; exact. A naive datetime is a programming error and raises `TypeError`."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)

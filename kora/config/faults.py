@@ -1,0 +1,88 @@
+"""A fault as people read it: the key's path, what is wrong, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+_SAID_CHARACTERS: Final = 60
+_DIGITS_SHOWN: Final = 20
+_MUST_BE: Final = {
+    "model_type": "must be a table",
+    "tuple_type": "must be a list",
+    "path_type": "must be a path",
+    "string_type": "must be text",
+    "string_unicode": "must be valid text",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+}
+"""where pydantic's own words are for programmers"""
+
+
+def explained(error: ValidationError, model: type[BaseModel]) -> list[str]:
+    """Each fault as one line: the key's path, what is wrong, what is allowed."""
+    return [_explain(fault, model) for fault in error.errors(include_url=False)]
+
+
+def _explain(fault: Any, model: type[BaseModel]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a plain dict
+    where = _key_path(fault["loc"])
+    match fault["type"]:
+        case "extra_forbidden":
+            wrong = f"unknown key; {_suggestion(fault['loc'], model)}"
+        case "missing":
+            wrong = "missing"
+        case "value_error":
+            wrong = str(fault["ctx"]["error"])
+        case kind:
+            must = _MUST_BE.get(kind) or re.sub(r"^[A-Z]\w+ should ", "must ", fault["msg"])
+            wrong = f"{must.split(' after validation')[0]}, not {said(fault['input'])}"
+    return f"{where}: {wrong}" if where else wrong
+
+
+def _key_path(loc: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += ("." if text else "") + (part if re.fullmatch(r"[\w-]+", part, re.ASCII) else json.dumps(part))
+    return text
+
+
+def _suggestion(loc: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    key, here = str(loc[-1]), model
+    for part in loc[:-1]:
+        annotation = here.model_fields[str(part)].annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            here = annotation
+    near = [path for path in _paths(model) if path.rpartition(".")[2] == key]
+    near += difflib.get_close_matches(key, here.model_fields, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(here.model_fields)}"
+
+
+def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield f"{prefix}{name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _paths(field.annotation, f"{prefix}{name}.")
+
+
+def said(value: object) -> str:
+    """The value as the user may have written it, cut to what a line can bear; control characters escaped."""
+    match value:
+        case bool() | str():
+            text = json.dumps(value)
+        case int() if abs(value) >= 10**_DIGITS_SHOWN:
+            text = f"a number of more than {_DIGITS_SHOWN} digits"
+        case list() | tuple():
+            text = "a list" if value else "an empty list"
+        case dict():
+            text = "a table"
+        case _:
+            text = str(value)
+    return text if len(text) <= _SAID_CHARACTERS else f"{text[:_SAID_CHARACTERS]}…"

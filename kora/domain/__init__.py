@@ -1,0 +1,1 @@
+"""What Kora means: models and pure functions, no I/O."""

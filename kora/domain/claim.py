@@ -1,0 +1,47 @@
+"""A claim: a lease on a ticket, fenced, and bound to one work attempt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from kora.domain.ticket import Ticket
+
+
+class ClaimResult(StrEnum):
+    """What a try to claim came to. Anything but `claimed` means: not ours."""
+
+    CLAIMED = "claimed"
+    ALREADY_CLAIMED = "already_claimed"
+    NOT_ASSIGNED = "not_assigned"
+    ASSIGNMENT_CLEARED = "assignment_cleared"
+    TICKET_TERMINAL = "ticket_terminal"
+    BLOCKED_BY_CONTROL = "blocked_by_control"
+    BLOCKED_BY_COST = "blocked_by_cost"
+    CONTRACT_VERSION_MISMATCH = "contract_version_mismatch"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimKey:
+    """What a write under a claim must present, beside the holder; compared in the statement that writes."""
+
+    ticket_id: str
+    claim_fence_token: int
+    work_attempt_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A claim as its holder sees it, with the ticket as it stood when it was claimed."""
+
+    key: ClaimKey
+    ticket: Ticket
+    holder: str
+    lease_expires_at: datetime
+    """the store's time"""
+
+    @property
+    def attempt(self) -> int:
+        """Which try at the ticket this is; the first is 1."""
+        return self.ticket.work_attempt_count

@@ -1,0 +1,29 @@
+"""Identifiers: time-ordered where they are keys, derived where the same thing must get the same name."""
+
+from __future__ import annotations
+
+import uuid
+
+import uuid_utils
+
+_ACTOR_NAMESPACE = uuid.UUID("6f1d0a52-6e0f-5c7e-9a35-0b1f0c6d7e11")
+
+
+def new_id() -> str:
+    """A fresh UUIDv7; ids of one process sort in the order they were made."""
+    return str(uuid_utils.uuid7())
+
+
+def default_actor_id(workspace_id: str) -> str:
+    """The actor id of a workspace that names none: the same workspace always gives the same one."""
+    return str(uuid.uuid5(_ACTOR_NAMESPACE, workspace_id))
+
+
+def operation_id(ticket_id: str, key: str) -> str:
+    """The `kora_operation_id`: uuid5 of ticket and key, so that a later attempt finds what an earlier one did."""
+    return str(uuid.uuid5(uuid.UUID(ticket_id), key))
+
+
+def parse_id(text: str) -> str:
+    """The id in its canonical spelling. Raises `ValueError` for anything that is no UUID."""
+    return str(uuid.UUID(text))

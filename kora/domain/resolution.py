@@ -1,0 +1,221 @@
+"""How an attempt's end becomes a resolution: pure, and the only place that decides it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Final, assert_never
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from kora.domain.claim import Claim, ClaimKey
+from kora.domain.ticket import Status
+
+LOGICAL_FAILURES_MAX: Final = 3
+SUMMARY_CHARACTERS: Final = 4_000
+_ELIGIBLE_AGAIN: Final = frozenset({Status.RELEASED, Status.FAILED_RETRYABLE})
+_RETRY_SECONDS: Final = 60.0
+_STALLED_SECONDS: Final = 600.0
+_TRANSIENT_CAP_SECONDS: Final = 1_800.0
+_YEAR_SECONDS: Final = 366 * 86_400.0
+EXIT_TEMPORARY: Final = 75
+EXIT_DENIED: Final = 77
+
+
+class Resolution(StrEnum):
+    """What an attempt came to; wire format."""
+
+    COMPLETED = "completed"
+    FAILED_TERMINAL = "failed_terminal"
+    FAILED_RETRYABLE = "failed_retryable"
+    RELEASED = "released"
+    DEFERRED_COST_LIMIT = "deferred_cost_limit"
+
+
+class StopReason(StrEnum):
+    """Why Kora ended an agent that had not ended by itself."""
+
+    LEASE_LOST = "lease_lost"
+    DRAINED = "drained"
+    WORKER_RESTARTED = "worker_restarted"
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+
+
+class Reason(StrEnum):
+    """The keys of `failure_count_by_reason`."""
+
+    AGENT_REPORTED = "agent_reported"
+    AGENT_EXIT = "agent_exit"
+    AGENT_PROTOCOL = "agent_protocol"
+    AGENT_SIGNAL = "agent_signal"
+    AGENT_TEMPORARY = "agent_temporary"
+    DISPATCH_FAULT = "dispatch_fault"
+    TIMED_OUT = "timed_out"
+    STALLED = "stalled"
+
+
+LOGICAL: Final = frozenset({Reason.AGENT_REPORTED, Reason.AGENT_EXIT, Reason.AGENT_PROTOCOL})
+"""failures that the work itself is to blame for: three of them make a poison ticket"""
+
+
+class AgentResult(BaseModel):
+    """An agent's own closing word."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resolution: Resolution
+    summary: str = ""
+    model_tier: str | None = None
+    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    next_eligible_offset_seconds: Annotated[float, Field(ge=0, le=_YEAR_SECONDS, allow_inf_nan=False)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an agent ended; nothing of it is left running. At most one of `exit_code`, `signal`, `fault` is set."""
+
+    exit_code: int | None = None
+    signal: int | None = None
+    fault: str | None = None
+    """it could not be started, or what watched it died"""
+    stop_reason: StopReason | None = None
+    """Kora ended it; None when it ended by itself, even if a stop came too late"""
+    result: AgentResult | None = None
+    protocol_fault: str | None = None
+    """a result line that could not be understood"""
+    last_output: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What the store is to write when an attempt ends. Fence, holder and status are judged there."""
+
+    key: ClaimKey
+    resolution: Resolution
+    sea_status: Status
+    summary: str
+    next_eligible_offset_seconds: float | None
+    """None: at once, or never, as the status says"""
+    failure_count_by_reason: dict[str, int]
+    model_tier_used: str | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    resolution: Resolution
+    summary: str
+    offset_seconds: float | None = None
+    reason: Reason | None = None
+
+
+def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement | None:
+    """What is to be written for an attempt that ended so; None when the lease is lost and nothing may be written.
+
+    The counts come from the ticket as it was claimed: under the claim nobody else changes them.
+    """
+    if outcome.stop_reason is StopReason.LEASE_LOST:
+        return None
+    counts = dict(claim.ticket.failure_count_by_reason)
+    verdict = _verdict(outcome, counts)
+    if verdict.reason is not None:
+        counts[verdict.reason] = counts.get(verdict.reason, 0) + 1
+    resolution, summary = verdict.resolution, verdict.summary
+    if resolution is Resolution.FAILED_RETRYABLE and verdict.reason in LOGICAL:
+        failures = sum(counts.get(reason, 0) for reason in LOGICAL)
+        if failures >= LOGICAL_FAILURES_MAX:
+            resolution, summary = (
+                Resolution.FAILED_TERMINAL,
+                f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)",
+            )
+    status = Status(resolution.value)
+    if status in _ELIGIBLE_AGAIN and claim.attempt >= max_attempts:
+        status = Status.BLOCKED_NEEDS_OPERATOR
+        summary = f"{summary} (attempt {claim.attempt} of {max_attempts}: waits for an operator)"
+    result = outcome.result
+    return Settlement(
+        key=claim.key,
+        resolution=resolution,
+        sea_status=status,
+        summary=summary[:SUMMARY_CHARACTERS],
+        next_eligible_offset_seconds=verdict.offset_seconds if status in _ELIGIBLE_AGAIN else None,
+        failure_count_by_reason=counts,
+        model_tier_used=result.model_tier if result else None,
+        cost_usd=result.cost_usd if result else None,
+    )
+
+
+def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
+    """The settlement of an attempt that nobody runs: released, eligible at once, nobody's fault."""
+    blocked = claim.attempt >= max_attempts
+    return Settlement(
+        key=claim.key,
+        resolution=Resolution.RELEASED,
+        sea_status=Status.BLOCKED_NEEDS_OPERATOR if blocked else Status.RELEASED,
+        summary=why,
+        next_eligible_offset_seconds=None,
+        failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
+    )
+
+
+def _transient(counts: dict[str, int], reason: Reason, summary: str) -> _Verdict:
+    doubled = _RETRY_SECONDS * 2.0 ** min(counts.get(reason, 0), 10)
+    return _Verdict(Resolution.RELEASED, summary, min(doubled, _TRANSIENT_CAP_SECONDS), reason)
+
+
+def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
+    if outcome.result is not None and outcome.signal is None:
+        return _as_reported(outcome.result, counts)
+    if outcome.stop_reason is not None:
+        return _stopped(outcome.stop_reason)
+    if outcome.fault is not None:
+        return _transient(counts, Reason.DISPATCH_FAULT, outcome.fault)
+    return _ended_by_itself(outcome, counts)
+
+
+def _ended_by_itself(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
+    tail = f": {outcome.last_output}" if outcome.last_output else ""
+    if outcome.signal is not None:
+        return _transient(counts, Reason.AGENT_SIGNAL, f"died by signal {outcome.signal}{tail}")
+    if outcome.exit_code == EXIT_TEMPORARY:
+        return _transient(counts, Reason.AGENT_TEMPORARY, f"exited with {EXIT_TEMPORARY}{tail}")
+    if outcome.exit_code == EXIT_DENIED:
+        return _Verdict(Resolution.FAILED_TERMINAL, f"exited with {EXIT_DENIED}{tail}")
+    if outcome.exit_code:
+        summary = f"exited with {outcome.exit_code}{tail}"
+        return _Verdict(Resolution.FAILED_RETRYABLE, summary, _RETRY_SECONDS, Reason.AGENT_EXIT)
+    if outcome.protocol_fault is not None:
+        return _Verdict(Resolution.FAILED_RETRYABLE, outcome.protocol_fault, _RETRY_SECONDS, Reason.AGENT_PROTOCOL)
+    return _Verdict(Resolution.COMPLETED, outcome.last_output)
+
+
+def _as_reported(result: AgentResult, counts: dict[str, int]) -> _Verdict:
+    said, offset = result.summary, result.next_eligible_offset_seconds
+    match result.resolution:
+        case Resolution.FAILED_RETRYABLE:
+            return _Verdict(
+                result.resolution, said, _RETRY_SECONDS if offset is None else offset, Reason.AGENT_REPORTED
+            )
+        case Resolution.RELEASED if offset is None:
+            return _transient(counts, Reason.AGENT_TEMPORARY, said)
+        case Resolution.RELEASED:
+            return _Verdict(result.resolution, said, offset, Reason.AGENT_TEMPORARY)
+        case Resolution.COMPLETED | Resolution.FAILED_TERMINAL | Resolution.DEFERRED_COST_LIMIT:
+            return _Verdict(result.resolution, said)
+        case _ as never:
+            assert_never(never)
+
+
+def _stopped(reason: StopReason) -> _Verdict:
+    match reason:
+        case StopReason.TIMED_OUT:
+            return _Verdict(
+                Resolution.FAILED_RETRYABLE, "over its wall-clock limit", _STALLED_SECONDS, Reason.TIMED_OUT
+            )
+        case StopReason.STALLED:
+            return _Verdict(Resolution.FAILED_RETRYABLE, "made no progress", _STALLED_SECONDS, Reason.STALLED)
+        case StopReason.DRAINED:
+            return _Verdict(Resolution.RELEASED, "the runtime was drained")
+        case StopReason.WORKER_RESTARTED | StopReason.LEASE_LOST:
+            return _Verdict(Resolution.RELEASED, "its worker was restarted")

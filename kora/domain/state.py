@@ -1,0 +1,109 @@
+"""The operational state and the fifteen-row table that says which way it may go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from kora.domain.control import ClaimPermission
+from kora.errors import InvalidTransitionError
+
+
+class PrimaryState(StrEnum):
+    """What the runtime is doing."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+
+
+class DegradationReason(StrEnum):
+    """What is wrong; DEGRADED is the presence of any of these, not a state of its own."""
+
+    COST = "cost"
+    AUTH = "auth"
+    DISPATCH = "dispatch"
+    SUBSTRATE = "substrate"
+    MIGRATION = "migration"
+    OPERATOR = "operator"
+    TOKEN_EXPIRING = "token_expiring"  # noqa: S105 - the name of a reason, no secret
+    RETRY_CEILING = "retry_ceiling"
+
+
+CLAIM_ACQUIRED: Final = "claim acquired"
+CLAIM_RELEASED: Final = "claim released"
+BOOTED: Final = "all boot gates pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """One row of the table: from, to, what triggers it, under which guard, and who brings the runtime back."""
+
+    source: PrimaryState
+    target: PrimaryState
+    trigger: str
+    guard: str = ""
+    recovery: str = ""
+
+
+_S = PrimaryState
+TRANSITION_TABLE: Final = (
+    Arrow(_S.BOOTING, _S.READY, BOOTED),
+    Arrow(_S.BOOTING, _S.BOOTING, "transient gate failure", "retry budget left", "self (backoff)"),
+    Arrow(_S.BOOTING, _S.STOPPED, "invariant gate failure, or retry budget exhausted", "", "operator"),
+    Arrow(_S.BOOTING, _S.PAUSED, "epoch mismatch", "", "operator"),
+    Arrow(_S.READY, _S.ACTIVE, CLAIM_ACQUIRED, "", "self"),
+    Arrow(_S.ACTIVE, _S.READY, CLAIM_RELEASED, "", "self"),
+    *(
+        Arrow(source, _S.PAUSED, "STOP L1-L3, cost 100%, operator", "", "per reason")
+        for source in (_S.READY, _S.ACTIVE, _S.BOOTING)
+    ),
+    Arrow(
+        _S.PAUSED,
+        _S.READY,
+        "credit refresh confirmed",
+        "spend below threshold, claim already released",
+        "self (ramped)",
+    ),
+    Arrow(_S.PAUSED, _S.READY, "operator clears by reset", "", "operator"),
+    *(
+        Arrow(source, _S.STOPPED, "STOP L4/L5", "", "operator (new boot)")
+        for source in (_S.READY, _S.ACTIVE, _S.PAUSED, _S.BOOTING)
+    ),
+)
+_ALLOWED: Final = frozenset((arrow.source, arrow.target) for arrow in TRANSITION_TABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class OperationalState:
+    """What the runtime is doing, what is wrong, and what it may claim."""
+
+    primary_state: PrimaryState
+    claim_permission: ClaimPermission = ClaimPermission.NORMAL
+    degradation_reasons: frozenset[DegradationReason] = frozenset()
+
+
+def allowed(source: PrimaryState, target: PrimaryState) -> bool:
+    """Whether the pair is in the table. Staying where one is always is: that is how reasons and permission change."""
+    return source is target or (source, target) in _ALLOWED
+
+
+def transition(state: OperationalState, target: PrimaryState) -> OperationalState:
+    """The state after going to `target`. Raises `InvalidTransitionError` when the table has no such arrow."""
+    if not allowed(state.primary_state, target):
+        msg = f"no transition from {state.primary_state} to {target}"
+        raise InvalidTransitionError(msg)
+    return replace(state, primary_state=target)
+
+
+def mirror(state: OperationalState, *, held_before: bool, held_now: bool) -> tuple[PrimaryState, str] | None:
+    """The transition that a change of the held set calls for, with its trigger; None when it calls for none.
+
+    Claims move the state only between READY and ACTIVE; elsewhere they change the held set alone.
+    """
+    if state.primary_state not in (PrimaryState.READY, PrimaryState.ACTIVE) or held_before == held_now:
+        return None
+    return (PrimaryState.ACTIVE, CLAIM_ACQUIRED) if held_now else (PrimaryState.READY, CLAIM_RELEASED)

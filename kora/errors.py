@@ -1,0 +1,93 @@
+"""Every error that Kora raises on purpose.
+
+KoraError
+├── ConfigurationError        the settings are wrong; every fault is listed                exit 2
+├── StartError                the runtime could not start                                  exit 7
+├── BoardError                an operator's change was refused                             exit 1
+│   ├── ImportRefusedError    a file of tickets has broken lines; nothing was imported     exit 1
+│   └── NotFoundError         there is no such ticket                                      exit 4
+├── InvalidTransitionError    the table has no such arrow
+├── AgentError                an agent could not be started
+└── StoreError                the store
+    ├── StoreUnusableError    no database, not writable, of another schema: a person must act    exit 7
+    ├── StoreUnavailableError locked, full or out of reach: worth another try
+    └── IncarnationLostError  a successor writes now; this writer must not
+"""
+
+from __future__ import annotations
+
+
+class KoraError(Exception):
+    """The root. The message is for people: what, where, and what to do."""
+
+    exit_code = 1
+
+
+class ConfigurationError(KoraError):
+    """The settings are wrong. `faults` holds every one, each beginning with its key path."""
+
+    exit_code = 2
+
+    def __init__(self, where: str, faults: list[str]) -> None:
+        self.where = where
+        self.faults = faults
+        super().__init__(
+            "\n".join(
+                [f"{where}: {len(faults)} fault{'s' if len(faults) != 1 else ''}", *(f"  {fault}" for fault in faults)]
+            )
+        )
+
+
+class StartError(KoraError):
+    """The runtime could not start; nothing was changed on the board."""
+
+    exit_code = 7
+
+
+class BoardError(KoraError):
+    """An operator's change was refused; the board is as it was."""
+
+
+class ImportRefusedError(BoardError):
+    """A file of tickets has broken lines. `faults` names each; nothing was imported."""
+
+    def __init__(self, where: str, faults: list[str]) -> None:
+        self.faults = faults
+        plural = "s" if len(faults) != 1 else ""
+        super().__init__(
+            "\n".join(
+                [f"{where}: nothing imported, {len(faults)} bad line{plural}", *(f"  {fault}" for fault in faults)]
+            )
+        )
+
+
+class NotFoundError(BoardError):
+    """There is no such ticket in this workspace."""
+
+    exit_code = 4
+
+
+class InvalidTransitionError(KoraError):
+    """The transition table has no arrow between these two states."""
+
+
+class AgentError(KoraError):
+    """An agent could not be started."""
+
+
+class StoreError(KoraError):
+    """The store could not do what was asked."""
+
+
+class StoreUnusableError(StoreError):
+    """No database, not writable, or of another schema: trying again does not help, a person must act."""
+
+    exit_code = 7
+
+
+class StoreUnavailableError(StoreError):
+    """Locked, full or out of reach: nothing was changed by this call unless a lost answer hides it; try again."""
+
+
+class IncarnationLostError(StoreError):
+    """A successor holds this runtime's row; nothing was changed, and nothing may be written any more."""

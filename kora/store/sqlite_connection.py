@@ -1,0 +1,90 @@
+"""Connections to a SQLite store, and the one way to write through them."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from kora.clock import TimeSource
+from kora.store.sqlite_errors import translated
+
+WRITER_SECONDS: Final = 1.0
+"""how long a Ledger's statement waits for the write lock before the Ledger may pulse and try again"""
+PATIENT_SECONDS: Final = 30.0
+"""how long an operator's change, or an opening, waits: a person would only type it again"""
+
+_PRAGMAS: Final = (
+    "PRAGMA synchronous = FULL",
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA journal_size_limit = 67108864",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a store's handles work: one file, one workspace, one actor, one source of time."""
+
+    path: Path
+    workspace_id: str
+    actor_id: str
+    time: TimeSource
+
+
+def connect(path: Path, *, wait_seconds: float, query_only: bool = False) -> sqlite3.Connection:
+    """A connection to an existing file, which it never creates; a statement outside a transaction commits itself."""
+    with translated(path):
+        connection = sqlite3.connect(
+            f"file:{quote(os.fsencode(path))}?mode=rw",
+            uri=True,
+            timeout=wait_seconds,
+            isolation_level=None,
+            check_same_thread=False,
+            cached_statements=256,
+        )
+        try:
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            if query_only:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def writing(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Everything inside is committed together, or nothing is; the write lock is held from the start.
+
+    Raises `StoreUnavailableError` when the lock is not to be had in time, or when the commit fails and is rolled back.
+    """
+    with translated(path):
+        if connection.in_transaction:
+            # An earlier rollback failed together with its disk.
+            connection.execute("ROLLBACK")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+
+
+@contextmanager
+def snapshot(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
+    """Everything read inside is of one moment."""
+    with translated(path):
+        connection.execute("BEGIN")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")

@@ -1,0 +1,110 @@
+"""The Ledger's handle on a SQLite store."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict
+
+from kora.domain.claim import Claim
+from kora.errors import IncarnationLostError, StoreUnusableError
+from kora.store import sqlite_claim, sqlite_settle, sqlite_turn
+from kora.store.port import RuntimeRecord, Turn, TurnResult
+from kora.store.sqlite_connection import WRITER_SECONDS, Place, connect, writing
+from kora.store.sqlite_errors import translated
+from kora.store.sqlite_log import ChainLog
+from kora.store.sqlite_rows import TicketRow, claim_of, json_array
+from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, INCARNATION, RAISE_INCARNATION
+
+
+class SqliteWriter:
+    """Implements `Writer`. The runtime's chain carries its `runtime_id` as its name."""
+
+    def __init__(self, place: Place, runtime: RuntimeRecord) -> None:
+        self._place = place
+        self._runtime = runtime
+        self._connection = connect(place.path, wait_seconds=WRITER_SECONDS)
+        self._seen_version = self._data_version()
+
+    def next_incarnation(self) -> int:
+        """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
+        with writing(self._connection, self._place.path):
+            row = {**asdict(self._runtime), "workspace_id": self._place.workspace_id, "now": self._place.time.now_us()}
+            raised = self._connection.execute(RAISE_INCARNATION, row).fetchall()
+            if not raised:
+                raise StoreUnusableError(
+                    f"runtime {self._runtime.runtime_id} belongs to another workspace of {self._place.path}"
+                )
+        return int(raised[0][0])
+
+    def turn(self, incarnation: int, turn: Turn) -> TurnResult:
+        """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
+        with writing(self._connection, self._place.path):
+            self._check(incarnation)
+            opened = self._open_turn()
+            sqlite_turn.refresh(opened, turn.refresh, turn.refresh_seconds)
+            sqlite_settle.settle(opened, turn.settle)
+            sqlite_turn.return_holders(opened, turn.return_holders, turn.max_attempts)
+            if turn.sweep:
+                sqlite_turn.sweep(opened, turn.max_attempts)
+            if turn.claim is not None:
+                sqlite_claim.claim(opened, turn.claim)
+            sqlite_turn.append(opened, turn.append)
+            opened.log.close()
+        return opened.result
+
+    def held(self) -> list[Claim]:
+        """What the store says this runtime holds, lease run out or not."""
+        with translated(self._place.path):
+            bound = (self._place.workspace_id, self._runtime.runtime_id)
+            rows = self._connection.execute(HELD_BY, bound).fetchall()
+        return [claim_of(TicketRow._make(row)) for row in rows]
+
+    def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these runtimes the store says hold a claim."""
+        with translated(self._place.path):
+            bound = (self._place.workspace_id, json_array(list(runtime_ids)))
+            return frozenset(holder for (holder,) in self._connection.execute(HOLDERS_AMONG, bound).fetchall())
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since this was last asked, or since this handle was made."""
+        version = self._data_version()
+        changed, self._seen_version = version != self._seen_version, version
+        return changed
+
+    def interrupt(self) -> None:
+        """Make a statement under way fail soon; callable from another thread, and harmless on a closed handle."""
+        with suppress(sqlite3.ProgrammingError):
+            self._connection.interrupt()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        with translated(self._place.path):
+            self._connection.close()
+
+    def _check(self, incarnation: int) -> None:
+        bound = (self._runtime.runtime_id, self._place.workspace_id)
+        row = self._connection.execute(INCARNATION, bound).fetchone()
+        if row != (incarnation,):
+            now = row[0] if row else "none"
+            raise IncarnationLostError(
+                f"runtime {self._runtime.runtime_id} is at incarnation {now}; a writer of {incarnation} changes nothing"
+            )
+
+    def _open_turn(self) -> sqlite_turn.OpenTurn:
+        place, runtime_id = self._place, self._runtime.runtime_id
+        now_us = place.time.now_us()
+        return sqlite_turn.OpenTurn(
+            connection=self._connection,
+            workspace_id=place.workspace_id,
+            actor_id=place.actor_id,
+            runtime_id=runtime_id,
+            now_us=now_us,
+            log=ChainLog(self._connection, workspace_id=place.workspace_id, chain_id=runtime_id, now_us=now_us),
+        )
+
+    def _data_version(self) -> int:
+        with translated(self._place.path):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)

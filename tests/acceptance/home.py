@@ -1,0 +1,170 @@
+"""A board of its own for a test: a folder with a configuration, the real program, and what its agents wrote down."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = ROOT / "bin" / "kora-actors"
+JOURNAL_AGENT = Path(__file__).with_name("journal_agent.py")
+PATIENCE_SECONDS = 120
+
+
+@dataclass
+class Mark:
+    """One line that an agent wrote."""
+
+    what: str
+    attempt: str
+    pid: int
+    at_ns: int
+
+
+@dataclass
+class Home:
+    """Everything under one folder; whatever was started here is ended with it."""
+
+    folder: Path
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "supervisor.toml"
+
+    @property
+    def journal(self) -> Path:
+        directory = self.folder / "journal"
+        directory.mkdir(exist_ok=True)
+        return directory
+
+    def configure(self, name: str = "supervisor.toml", **sections: dict[str, Any]) -> Path:
+        """Write a configuration with short times; `sections` go over it key by key."""
+        settings: dict[str, dict[str, Any]] = {
+            "runtime": {"store": "sqlite:///kora.db", "state_dir": ".kora", "tick_seconds": 0.05, "log_level": "DEBUG"},
+            "poller": {"poll_interval_seconds": 0.2, "lease_seconds": 60},
+            "workers": {"count": 2},
+            "agent": {"command": self.journal_command(0.02), "grace_seconds": 2},
+            "control": {"drain_seconds": 30},
+        }
+        for section, keys in sections.items():
+            settings.setdefault(section, {}).update(keys)
+        text = "".join(
+            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+            for section, keys in settings.items()
+        )
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def journal_command(self, seconds: float) -> list[str]:
+        """The agent that keeps its own record and takes so long."""
+        return [sys.executable, "-I", "-S", str(JOURNAL_AGENT), str(self.journal), str(seconds)]
+
+    def kora(self, *arguments: str, config: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
+        """Run a command of the real program to its end."""
+        return subprocess.run(
+            [PROGRAM, "--config", config or self.config, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+            **more,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """What a reading command says to a machine."""
+        done = self.kora(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str, config: Path | None = None) -> subprocess.Popen[str]:
+        """Start the real program; its log goes to a file of its own."""
+        log = (self.folder / f"log-{len(self.processes)}.txt").open("w")
+        process = subprocess.Popen(
+            [PROGRAM, "--config", config or self.config, *arguments],
+            cwd=self.folder,
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def log(self, number: int = -1) -> str:
+        """What the process wrote that was started as the n-th."""
+        index = range(len(self.processes))[number]
+        return (self.folder / f"log-{index}.txt").read_text(errors="replace")
+
+    def add(self, count: int, **fields: Any) -> None:
+        """Put so many tickets on the board at once."""
+        lines = "".join(json.dumps({"ticket_title": f"ticket {number}", **fields}) + "\n" for number in range(count))
+        done = self.kora("ticket", "import", "-", input=lines)
+        assert done.returncode == 0, done.stderr
+
+    def tickets(self) -> list[dict[str, Any]]:
+        return self.json("ticket", "list")
+
+    def events(self) -> list[dict[str, Any]]:
+        return self.json("events")
+
+    def marks(self) -> dict[str, list[Mark]]:
+        """What the agents wrote down, by ticket, in the order of writing."""
+        found = {}
+        for file in self.journal.iterdir():
+            rows = [line.split() for line in file.read_text().splitlines()]
+            found[file.name] = [Mark(row[0], row[1], int(row[2]), int(row[4])) for row in rows]
+        return found
+
+    def runs(self) -> int:
+        """How many attempts have begun, as the agents say."""
+        return sum(mark.what == "start" for marks in self.marks().values() for mark in marks)
+
+    def left_over(self) -> list[psutil.Process]:
+        """Processes of this home's agents, guardians and spawners that still run."""
+        here = str(self.folder)
+        found = []
+        for process in psutil.process_iter(["cmdline", "cwd", "status"]):
+            info = process.info
+            ours = here in (info["cwd"] or "") or any(here in word for word in info["cmdline"] or ())
+            if ours and process.pid != os.getpid() and info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(process)
+        return found
+
+    def end(self) -> None:
+        """End what was started and wait until nothing of it is left."""
+        for process in self.processes:
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGCONT)
+                process.kill()
+                process.wait(PATIENCE_SECONDS)
+        psutil.wait_procs(self.left_over(), timeout=20)
+
+
+def assert_sound(home: Home) -> None:
+    """No two agents on one ticket at once, as they say themselves; and the chains verify."""
+    for ticket, marks in home.marks().items():
+        assert [mark for mark in marks if mark.what == "overlap"] == [], ticket
+    verified = home.kora("events", "--verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def assert_each_completed_once(home: Home) -> None:
+    """Every ticket is completed, and exactly one attempt at it ran to its end: the one that the board names."""
+    tickets, marks = home.tickets(), home.marks()
+    assert {ticket["sea_status"] for ticket in tickets} == {"completed"}
+    for ticket in tickets:
+        ends = [mark.attempt for mark in marks[ticket["ticket_id"]] if mark.what == "end"]
+        assert len(ends) == 1, (ticket, marks[ticket["ticket_id"]])

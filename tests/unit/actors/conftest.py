@@ -1,0 +1,89 @@
+"""One actor on a stage of its own: no thread, a hand-held clock, and everything it says written down."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import pytest
+
+from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
+from actors.supervision import Directory, Seat, SupervisedActor
+from kora.domain.claim import Claim, ClaimKey
+from kora.domain.ids import new_id
+from kora.domain.ticket import Priority, Status, Ticket
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+_Actor = TypeVar("_Actor", bound=SupervisedActor)
+
+
+class HandHeldTime:
+    """Time that moves when the test says so."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def now_us(self) -> int:
+        return int(self.seconds * 1_000_000)
+
+    def boot_seconds(self) -> float:
+        return self.seconds
+
+
+class Stage:
+    """Declared names, and what was told to each."""
+
+    def __init__(self) -> None:
+        self.time = HandHeldTime()
+        self.directory = Directory()
+        self.names = (POLLER, LEDGER, HEARTBEAT, STATE_HOLDER, CONTROL, CLOCK, RUNTIME, *worker_names(3))
+        self._generations = {name: self.directory.declare(name).attach() for name in self.names}
+
+    def seat(self, name: str) -> Seat:
+        """The seat of the next generation."""
+        inbox = self.directory.declare(name)
+        self._generations[name] = inbox.attach()
+        return Seat(name, inbox, self._generations[name], self.directory, lambda _event: None)
+
+    def put(self, name: str, make: Callable[[Seat], _Actor]) -> _Actor:
+        """An actor in its seat, started, with nothing yet said."""
+        actor = make(self.seat(name))
+        actor.on_start()
+        return actor
+
+    def said(self, name: str) -> list[object]:
+        """What was told to the name since the last look."""
+        inbox, generation = self.directory.declare(name), self._generations[name]
+        messages = inbox.take(generation, 1_000, 0.0)
+        inbox.done(generation)
+        return messages
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+@pytest.fixture
+def make_claim() -> Callable[..., Claim]:
+    def make(*, attempts: int = 1) -> Claim:
+        ticket = Ticket(
+            ticket_id=new_id(),
+            workspace_id="default",
+            ticket_title="a title",
+            ticket_objective="",
+            sea_status=Status.IN_PROGRESS,
+            sea_priority=Priority.MEDIUM,
+            sea_idea_kind="task",
+            sea_captured_at=NOW,
+            created_at=NOW,
+            assigned_to_actor_id="a",
+            next_eligible_at=None,
+            claim_count=attempts,
+            work_attempt_count=attempts,
+            failure_count_by_reason={},
+        )
+        return Claim(ClaimKey(ticket.ticket_id, attempts, new_id()), ticket, "holder", NOW)
+
+    return make

@@ -1,0 +1,113 @@
+"""When the Poller asks, and when it does not."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from actors.messages import Drain, Held, Order, Permission, Tick, Wake
+from actors.names import LEDGER, POLLER
+from actors.poller import Poller
+from kora.domain.control import ClaimPermission
+
+INTERVAL = 60.0
+
+
+@pytest.fixture
+def poller(stage):
+    return stage.put(
+        POLLER,
+        lambda seat: Poller(seat, want=3, poll_interval_seconds=INTERVAL, time_source=stage.time, random=Random(1)),
+    )
+
+
+def permit(poller, stage, permission=ClaimPermission.NORMAL, seconds=5.0):
+    poller.on_receive(Permission(permission=permission, until=stage.time.seconds + seconds))
+
+
+def held(number, *attempts, exhausted=False, due=None):
+    return Held(version=(1, number), attempts=frozenset(attempts), exhausted=exhausted, next_eligible_in_seconds=due)
+
+
+def tick(poller, stage, seconds=0.0):
+    stage.time.seconds += seconds
+    poller.on_receive(Tick(now=stage.time.seconds))
+
+
+def test_it_asks_as_soon_as_it_is_permitted_for_as_many_as_there_are_workers(poller, stage):
+    tick(poller, stage)
+    assert stage.said(LEDGER) == []
+    permit(poller, stage)
+    assert stage.said(LEDGER) == [Order(want=3, permitted_until=stage.time.seconds + 5)]
+
+
+@pytest.mark.parametrize("permission", [ClaimPermission.NONE, ClaimPermission.CRITICAL_ONLY])
+def test_without_a_normal_permission_it_asks_for_nothing(poller, stage, permission):
+    permit(poller, stage, permission)
+    tick(poller, stage)
+    assert stage.said(LEDGER) == []
+
+
+def test_a_permission_that_ran_out_counts_as_none(poller, stage):
+    permit(poller, stage)
+    stage.said(LEDGER)
+    tick(poller, stage, 5.0)
+    assert stage.said(LEDGER) == []
+
+
+def test_with_all_places_taken_it_is_silent_and_asks_again_when_one_is_free(poller, stage):
+    permit(poller, stage)
+    poller.on_receive(held(1, "a", "b", "c"))
+    stage.said(LEDGER)
+    tick(poller, stage)
+    assert stage.said(LEDGER) == []
+    poller.on_receive(held(2, "a", "b"))
+    assert len(stage.said(LEDGER)) == 1
+
+
+def test_an_empty_board_lets_it_sleep_for_a_jittered_interval(poller, stage):
+    permit(poller, stage, seconds=1_000)
+    poller.on_receive(held(1, exhausted=True))
+    stage.said(LEDGER)
+    tick(poller, stage, INTERVAL * 0.9 - 0.1)
+    assert stage.said(LEDGER) == []
+    tick(poller, stage, INTERVAL * 0.2 + 0.2)
+    assert len(stage.said(LEDGER)) == 1
+
+
+def test_it_sleeps_no_longer_than_until_the_next_ticket_falls_due(poller, stage):
+    permit(poller, stage, seconds=1_000)
+    poller.on_receive(held(1, exhausted=True, due=2.0))
+    stage.said(LEDGER)
+    tick(poller, stage, 1.9)
+    assert stage.said(LEDGER) == []
+    tick(poller, stage, 0.1)
+    assert len(stage.said(LEDGER)) == 1
+
+
+def test_a_wake_or_an_end_ends_its_sleep(poller, stage):
+    permit(poller, stage, seconds=1_000)
+    poller.on_receive(held(1, "a", exhausted=True))
+    stage.said(LEDGER)
+    poller.on_receive(Wake())
+    assert len(stage.said(LEDGER)) == 1
+    poller.on_receive(held(2, "a", exhausted=True))
+    poller.on_receive(held(3))
+    assert len(stage.said(LEDGER)) == 1
+
+
+def test_an_older_word_than_the_last_is_ignored(poller, stage):
+    permit(poller, stage, seconds=1_000)
+    poller.on_receive(held(5, "a", "b", "c"))
+    stage.said(LEDGER)
+    poller.on_receive(held(4))
+    assert stage.said(LEDGER) == []
+
+
+def test_while_draining_it_asks_for_nothing(poller, stage):
+    poller.on_receive(Drain(deadline=0.0))
+    permit(poller, stage)
+    poller.on_receive(held(1))
+    tick(poller, stage)
+    assert stage.said(LEDGER) == []

@@ -1,0 +1,161 @@
+"""SPEC 4's table, row by row."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from kora.domain.claim import Claim, ClaimKey
+from kora.domain.resolution import (
+    LOGICAL,
+    AgentResult,
+    Outcome,
+    Reason,
+    Resolution,
+    StopReason,
+    hand_back,
+    settle,
+)
+from kora.domain.ticket import Priority, Status, Ticket
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def claim(*, attempts: int = 1, failures: dict[str, int] | None = None) -> Claim:
+    ticket = Ticket(
+        ticket_id="0197f1c8-0000-7000-8000-000000000001",
+        workspace_id="default",
+        ticket_title="a title",
+        ticket_objective="",
+        sea_status=Status.IN_PROGRESS,
+        sea_priority=Priority.MEDIUM,
+        sea_idea_kind="task",
+        sea_captured_at=NOW,
+        created_at=NOW,
+        assigned_to_actor_id="a",
+        next_eligible_at=None,
+        claim_count=attempts,
+        work_attempt_count=attempts,
+        failure_count_by_reason=failures or {},
+    )
+    return Claim(ClaimKey(ticket.ticket_id, attempts, "w"), ticket, "holder", NOW)
+
+
+def says(resolution: str, **more: object) -> AgentResult:
+    return AgentResult.model_validate({"resolution": resolution, **more})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "resolution", "offset", "reason"),
+    [
+        (Outcome(exit_code=0), "completed", None, None),
+        (Outcome(exit_code=0, result=says("completed")), "completed", None, None),
+        (Outcome(exit_code=3, result=says("completed")), "completed", None, None),
+        (Outcome(exit_code=0, result=says("failed_terminal")), "failed_terminal", None, None),
+        (Outcome(exit_code=0, result=says("failed_retryable")), "failed_retryable", 60, Reason.AGENT_REPORTED),
+        (
+            Outcome(exit_code=0, result=says("failed_retryable", next_eligible_offset_seconds=5)),
+            "failed_retryable",
+            5,
+            Reason.AGENT_REPORTED,
+        ),
+        (Outcome(exit_code=0, result=says("released")), "released", 60, Reason.AGENT_TEMPORARY),
+        (
+            Outcome(exit_code=0, result=says("released", next_eligible_offset_seconds=0)),
+            "released",
+            0,
+            Reason.AGENT_TEMPORARY,
+        ),
+        (Outcome(exit_code=0, result=says("deferred_cost_limit")), "deferred_cost_limit", None, None),
+        (Outcome(exit_code=75), "released", 60, Reason.AGENT_TEMPORARY),
+        (Outcome(exit_code=77), "failed_terminal", None, None),
+        (Outcome(exit_code=1), "failed_retryable", 60, Reason.AGENT_EXIT),
+        (Outcome(exit_code=0, protocol_fault="not understood"), "failed_retryable", 60, Reason.AGENT_PROTOCOL),
+        (Outcome(signal=9), "released", 60, Reason.AGENT_SIGNAL),
+        (Outcome(signal=9, result=says("completed")), "released", 60, Reason.AGENT_SIGNAL),
+        (Outcome(fault="no such file"), "released", 60, Reason.DISPATCH_FAULT),
+        (Outcome(signal=15, stop_reason=StopReason.TIMED_OUT), "failed_retryable", 600, Reason.TIMED_OUT),
+        (Outcome(signal=15, stop_reason=StopReason.STALLED), "failed_retryable", 600, Reason.STALLED),
+        (Outcome(signal=15, stop_reason=StopReason.DRAINED), "released", None, None),
+        (Outcome(exit_code=0, stop_reason=StopReason.DRAINED), "released", None, None),
+        (Outcome(signal=15, stop_reason=StopReason.WORKER_RESTARTED), "released", None, None),
+        (Outcome(exit_code=0, stop_reason=StopReason.DRAINED, result=says("completed")), "completed", None, None),
+    ],
+)
+def test_what_happened_gives_the_resolution_of_the_table(
+    outcome: Outcome, resolution: str, offset: float | None, reason: Reason | None
+) -> None:
+    settlement = settle(claim(), outcome, max_attempts=10)
+    assert settlement is not None
+    assert settlement.resolution == resolution
+    assert settlement.sea_status == resolution
+    assert settlement.next_eligible_offset_seconds == offset
+    assert settlement.failure_count_by_reason == ({reason: 1} if reason else {})
+
+
+def test_a_lost_lease_writes_nothing_whatever_the_agent_said() -> None:
+    outcome = Outcome(exit_code=0, stop_reason=StopReason.LEASE_LOST, result=says("completed"))
+    assert settle(claim(), outcome, max_attempts=10) is None
+
+
+@pytest.mark.parametrize("reason", sorted(LOGICAL))
+def test_the_third_logical_failure_is_terminal_whatever_the_reasons_were(reason: Reason) -> None:
+    second = settle(claim(failures={reason: 1}), Outcome(exit_code=1), max_attempts=10)
+    third = settle(claim(failures={reason: 2}), Outcome(exit_code=1), max_attempts=10)
+    assert second is not None
+    assert third is not None
+    assert second.sea_status is Status.FAILED_RETRYABLE
+    assert third.resolution is Resolution.FAILED_TERMINAL
+    assert third.sea_status is Status.FAILED_TERMINAL
+    assert third.next_eligible_offset_seconds is None
+
+
+@given(st.integers(0, 40), st.sampled_from([Outcome(signal=9), Outcome(fault="x"), Outcome(exit_code=75)]))
+def test_transient_failures_back_off_to_half_an_hour_and_never_make_a_ticket_terminal(
+    before: int, outcome: Outcome
+) -> None:
+    counts: dict[str, int] = dict.fromkeys((Reason.AGENT_SIGNAL, Reason.DISPATCH_FAULT, Reason.AGENT_TEMPORARY), before)
+    settlement = settle(claim(failures=counts), outcome, max_attempts=1_000)
+    assert settlement is not None
+    assert settlement.sea_status is Status.RELEASED
+    assert settlement.next_eligible_offset_seconds == min(60 * 2**before, 1_800)
+
+
+def test_the_last_allowed_attempt_waits_for_an_operator_unless_it_is_final() -> None:
+    blocked = settle(claim(attempts=10), Outcome(exit_code=1), max_attempts=10)
+    done = settle(claim(attempts=10), Outcome(exit_code=0), max_attempts=10)
+    earlier = settle(claim(attempts=9), Outcome(exit_code=1), max_attempts=10)
+    assert blocked is not None
+    assert done is not None
+    assert earlier is not None
+    assert (blocked.sea_status, blocked.next_eligible_offset_seconds) == (Status.BLOCKED_NEEDS_OPERATOR, None)
+    assert done.sea_status is Status.COMPLETED
+    assert earlier.sea_status is Status.FAILED_RETRYABLE
+
+
+def test_what_nobody_runs_is_handed_back_at_once_and_to_nobodys_blame() -> None:
+    settlement = hand_back(claim(failures={"agent_exit": 1}), "why", max_attempts=10)
+    assert settlement.sea_status is Status.RELEASED
+    assert settlement.next_eligible_offset_seconds is None
+    assert settlement.failure_count_by_reason == {"agent_exit": 1}
+    assert hand_back(claim(attempts=10), "why", max_attempts=10).sea_status is Status.BLOCKED_NEEDS_OPERATOR
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"resolution": "done"},
+        {"resolution": "completed", "cost_usd": -1},
+        {"resolution": "completed", "cost_usd": float("nan")},
+        {"resolution": "completed", "next_eligible_offset_seconds": 1e12},
+        {"resolution": "completed", "colour": "red"},
+        {},
+    ],
+)
+def test_a_result_that_is_not_one_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        AgentResult.model_validate(bad)
