@@ -78,7 +78,7 @@ class Directory:
         return future.get(timeout=timeout)
 
     def is_served(self, name: str) -> bool:
-        """Whether an actor serves the name at this moment; what is told to one that does not yet is kept all the same."""
+        """Whether an actor serves the name at this moment; a declared name keeps what it is told all the same."""
         inbox = self._inboxes.get(name)
         return inbox is not None and inbox.is_served
 

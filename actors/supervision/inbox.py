@@ -241,7 +241,8 @@ class Inbox:
             if may_go_on:
                 _move(self._work, batch, limit)
         self._hand = hand
-        return batch
+        # A copy: what an actor does to its list must not touch what would be recovered.
+        return batch.copy()
 
     def _drop_oldest(self) -> None:
         dropped = []

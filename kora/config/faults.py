@@ -26,7 +26,9 @@ _MUST_BE: Final = {
 
 def explained(error: ValidationError, model: type[BaseModel]) -> list[str]:
     """Each fault as one line: the key's path, what is wrong, what is allowed."""
-    return [_explain(fault, model) for fault in error.errors(include_url=False)]
+    faults = error.errors(include_url=False)
+    # A default that is derived from another key is no fault of its own when that key is wrong.
+    return [_explain(fault, model) for fault in faults if fault["type"] != "default_factory_not_called"]
 
 
 def _explain(fault: Any, model: type[BaseModel]) -> str:  # noqa: ANN401 - pydantic's ErrorDetails, a plain dict

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 from loguru import logger
 
-from actors import tree
-from actors.names import STATE_HOLDER
 from actors.state_holder import StateHolder
 from kora.app import Runtime
-from kora.config import load
-from tests.acceptance.home import PATIENCE_SECONDS, Home, assert_sound
+from tests.acceptance.home import Home, assert_sound
+from tests.acceptance.in_process import with_holder, work_the_board
 
 CYCLE = [("ready", "active", "claim acquired"), ("active", "ready", "claim released")]
 BOOT = ("booting", "ready", "all boot gates pass")
@@ -40,33 +36,8 @@ def log():
     logger.remove(number)
 
 
-def with_holder(make: Callable | None):
-    """The tree with another StateHolder in its place, or with none."""
-
-    def plan(parts, posts):
-        children = tree.children(parts, posts)
-        if make is None:
-            del children[STATE_HOLDER]
-        else:
-            children[STATE_HOLDER] = children[STATE_HOLDER].model_copy(update={"factory": make})
-        return children
-
-    return plan
-
-
 def listening(*listeners):
     return with_holder(lambda seat: StateHolder(seat, listeners=listeners))
-
-
-def work_the_board(home: Home, plan, *, until: Callable[[Runtime], bool] = Runtime.is_idle) -> None:
-    """Run the runtime in this process until the board is done, then let it drain."""
-    with Runtime(load(home.config), plan=plan) as runtime:
-        runtime.start()
-        for _ in range(PATIENCE_SECONDS * 20):
-            assert not runtime.wait(0.05)
-            if until(runtime):
-                break
-        assert runtime.drain()
 
 
 def ticket_events(home: Home) -> list[str]:
@@ -83,7 +54,7 @@ def test_the_full_cycle_fires_both_transitions_in_order_and_ends_ready(home):
 
 def test_the_transitions_stand_in_the_event_log_between_the_claims_own_events(home):
     home.add(1)
-    work_the_board(home, tree.children)
+    work_the_board(home)
     types = [event["event_type"] for event in home.events() if not event["event_type"].startswith("kora.operator")]
     transitioned = "kora.operational_state.transitioned"
     assert types == [transitioned, CLAIM_EVENTS[0], transitioned, *CLAIM_EVENTS[1:], transitioned]

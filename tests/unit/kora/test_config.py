@@ -65,7 +65,9 @@ def test_the_actor_follows_the_workspace_unless_it_is_named(write):
 @pytest.mark.parametrize(("lease", "beat"), [("600", 60), ("180", 60), ("6", 2), ("1.5", 0.5)])
 def test_the_heartbeat_is_a_minute_or_a_third_of_the_lease(write, lease, beat):
     for section in ("", "[heartbeat]\n"):
-        assert load(write(f"[poller]\nlease_seconds = {lease}\n{section}{AGENT}"), {}).heartbeat.interval_seconds == beat
+        assert (
+            load(write(f"[poller]\nlease_seconds = {lease}\n{section}{AGENT}"), {}).heartbeat.interval_seconds == beat
+        )
 
 
 @pytest.mark.parametrize(("poller", "beat"), [("", 600), ("lease_seconds = 5", 5), ("lease_seconds = 5", 7.5)])

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import ClassVar
 
 import pykka
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pykka._envelope import Envelope
 
@@ -80,6 +81,25 @@ def test_no_wake_is_missed_between_many_producers_and_one_taker() -> None:
         for lane in (True, False):
             mine_in_lane = [n for w, n in taken if w == who and (n % 3 == 0) is lane]
             assert mine_in_lane == sorted(mine_in_lane)
+
+
+def test_a_message_that_comes_between_the_look_and_the_sleep_is_seen() -> None:
+    inbox, mine, _ = filled()
+
+    class Bell:
+        """A producer appended, and looked at the bell before the taker said that it sleeps."""
+
+        @property
+        def asleep(self):
+            return False
+
+        @asleep.setter
+        def asleep(self, value):
+            if value:
+                inbox._work.append("slipped in")
+
+    inbox._bell = Bell()
+    assert inbox.take(mine, 10, 0) == ["slipped in"]
 
 
 def test_a_superseded_taker_that_sleeps_is_woken_by_an_error_and_steals_nothing() -> None:
@@ -157,6 +177,16 @@ def test_a_crash_while_stepping_suspects_the_one_being_handled_alone() -> None:
     assert inbox.take(mine, 10, stepwise=True) == ["later control", "c"]
 
 
+def test_the_innocent_of_a_batch_are_tried_alone_even_where_nothing_is_tried_again() -> None:
+    inbox, mine, letters = filled("a", "b", poison_after=0)
+    inbox.take(mine, 10)
+    inbox.recover()
+    mine = inbox.attach()
+    assert inbox.take(mine, 10) == ["a"]
+    assert inbox.take(mine, 10) == ["b"]
+    assert letters.total == 0
+
+
 @pytest.mark.parametrize("poison_after", [0, 1, 3])
 def test_a_killer_is_handed_out_once_and_poison_after_times_more(poison_after: int) -> None:
     inbox, mine, letters = filled("killer", poison_after=poison_after)
@@ -214,66 +244,84 @@ def test_a_closed_inbox_turns_what_waits_and_what_comes_into_dead_letters_until_
     assert inbox.take(mine, 10) == ["served"]
 
 
-Step = st.one_of(
-    st.tuples(st.just("put"), st.booleans()),
-    st.tuples(st.just("take"), st.integers(1, 4)),
-    st.tuples(st.just("handle"), st.integers(1, 4)),
-    st.tuples(st.just("crash"), st.just(0)),
+def test_what_a_taker_does_to_its_list_does_not_touch_what_is_recovered() -> None:
+    inbox, mine, _ = filled("a", "b")
+    inbox.take(mine, 10).clear()
+    inbox.recover()
+    assert inbox.depths.suspects == 2
+
+
+Number = tuple[bool, int]
+
+
+class Consumer:
+    """A taker that notes what it began and what it finished, over any number of deaths."""
+
+    def __init__(self, *, stepwise: bool, poison_after: int) -> None:
+        self.letters = DeadLetters()
+        self.inbox = Inbox("it", self.letters, poison_after=poison_after)
+        self.generation = self.inbox.attach()
+        self.stepwise = stepwise
+        self.sent: list[Number] = []
+        self.handled: list[Number] = []
+        self.begun: Counter[Number] = Counter()
+        self.hand: list[Number] = []
+
+    def put(self, lanes: list[bool]) -> None:
+        for control in lanes:
+            self.sent.append((control, len(self.sent)))
+            self.inbox.put(self.sent[-1], control=control)
+
+    def take(self, limit: int) -> None:
+        if not self.hand:
+            self.hand = self.inbox.take(self.generation, limit, 0, stepwise=self.stepwise)
+            self.begun.update(self.hand[:1] if self.stepwise else self.hand)
+
+    def handle(self, count: int) -> None:
+        if not self.stepwise:
+            self.handled += self.hand
+            self.hand = []
+            self.inbox.done(self.generation)
+        for _ in range(min(count, len(self.hand))):
+            self.handled.append(self.hand.pop(0))
+            self.inbox.handled(self.generation)
+            self.begun.update(self.hand[:1])
+
+    def crash(self, _: None) -> None:
+        self.inbox.recover("crash")
+        self.hand = []
+        self.generation = self.inbox.attach()
+
+    def finish(self) -> None:
+        while self.hand or len(self.inbox):
+            self.take(4)
+            self.handle(len(self.hand))
+
+
+Steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), st.lists(st.booleans(), min_size=1, max_size=4)),
+        st.tuples(st.just("take"), st.integers(1, 4)),
+        st.tuples(st.just("handle"), st.integers(1, 3)),
+        st.tuples(st.just("crash"), st.none()),
+    ),
+    min_size=8,
+    max_size=40,
 )
 
 
-@given(st.lists(Step, max_size=60), st.booleans(), st.integers(0, 2))
-def test_whatever_happens_nothing_is_lost_and_order_is_kept(
-    steps: list[tuple[str, int]], stepwise: bool, poison_after: int
-) -> None:
-    letters = DeadLetters()
-    inbox = Inbox("it", letters, poison_after=poison_after)
-    mine = inbox.attach()
-    put: list[tuple[bool, int]] = []
-    handled: list[tuple[bool, int]] = []
-    begun: dict[tuple[bool, int], int] = {}
-    hand: list[tuple[bool, int]] = []
-
-    def take(limit: int) -> None:
-        hand[:] = inbox.take(mine, limit, 0, stepwise=stepwise)
-        for message in hand[:1] if stepwise else hand:
-            begun[message] = begun.get(message, 0) + 1
-
-    def handle(count: int) -> None:
-        if not stepwise:
-            handled.extend(hand)
-            hand.clear()
-            inbox.done(mine)
-            return
-        for _ in range(min(count, len(hand))):
-            handled.append(hand.pop(0))
-            inbox.handled(mine)
-            if hand:
-                begun[hand[0]] = begun.get(hand[0], 0) + 1
-
+@settings(max_examples=300, deadline=None)
+@given(steps=Steps, stepwise=st.booleans(), poison_after=st.integers(0, 2))
+def test_whatever_happens_nothing_is_lost_and_order_is_kept(steps, stepwise, poison_after) -> None:
+    consumer = Consumer(stepwise=stepwise, poison_after=poison_after)
     for verb, value in steps:
-        if verb == "put":
-            put.append((bool(value), len(put)))
-            inbox.put(put[-1], control=bool(value))
-        elif verb == "take" and not hand:
-            take(value)
-        elif verb == "handle" and hand:
-            handle(value)
-        elif verb == "crash":
-            inbox.recover("crash")
-            hand.clear()
-            mine = inbox.attach()
-    while True:
-        while hand:
-            handle(len(hand))
-        take(4)
-        if not hand:
-            break
-    dead = [letter.message for letter in letters]
-    assert sorted(handled + dead) == sorted(put), "each is handled once or dead, none is lost"
+        getattr(consumer, verb)(value)
+    consumer.finish()
+    dead = [letter.message for letter in consumer.letters]
+    assert sorted(consumer.handled + dead) == sorted(consumer.sent), "each is handled once or dead, none is lost"
     for lane in (True, False):
-        in_lane = [number for control, number in handled if control is lane]
+        in_lane = [number for control, number in consumer.handled if control is lane]
         assert in_lane == sorted(in_lane)
     # In a batch the innocent share one death with the killer; after that each is alone.
-    assert all(times <= 2 + poison_after for times in begun.values())
-    assert all(begun[message] >= 1 + poison_after for message in dead)
+    assert all(times <= 2 + poison_after for times in consumer.begun.values())
+    assert all(consumer.begun[message] >= 1 + poison_after for message in dead)

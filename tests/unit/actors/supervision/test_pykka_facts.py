@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from typing import Any
@@ -118,8 +119,11 @@ def test_pykka_system_exit_in_one_actor_stops_every_actor(said, death) -> None:
 @pytest.mark.parametrize("death", [SystemExit, KeyboardInterrupt])
 def test_system_exit_in_a_supervised_actor_stops_no_other(house, said, death) -> None:
     bare = Bare.start(said)
-    house.supervise(house.child("it", poison_after=0), house.child("other")).start()
+    supervisor = house.supervise(house.child("it", poison_after=0), house.child("other"))
+    supervisor.start()
+    actor_of(supervisor).on_failure = lambda kind, *_: house.said.put(kind)
     house.directory.tell("it", death())
+    assert house.hear(2)[1] is death
     assert house.report("child_terminated").reason.startswith(death.__name__)
     house.report("restarted")
     assert house.directory.ask("other", "alive", timeout=WAIT) == "alive"
@@ -220,10 +224,8 @@ def test_pykka_a_bounded_inbox_blocks_the_asker_beyond_its_timeout(said) -> None
     ref.tell("fills it")
 
     def ask() -> None:
-        try:
+        with contextlib.suppress(pykka.Timeout):
             ref.ask("question", timeout=0.001)
-        except pykka.Timeout:
-            pass
         answered.set()
 
     threading.Thread(target=ask, daemon=True).start()

@@ -16,6 +16,7 @@ from actors.supervision import (
     SupervisionError,
     UnknownChildError,
 )
+from actors.supervision.supervisor import _Request
 
 WAIT = 10.0
 
@@ -99,6 +100,7 @@ def test_a_start_that_fails_is_tried_again_and_then_runs(house, where) -> None:
     supervisor = house.supervise(house.child("it", factory))
     supervisor.start()
     assert tries == [1, 2, 3]
+    assert supervisor._lifecycle.children["it"].failed_starts == 0
     failed = house.report("start_failed")
     assert (failed.supervisor, failed.offender, failed.reason) == ("house", "it", "OSError: not yet")
     assert "Traceback" in failed.detail
@@ -126,7 +128,10 @@ def test_failed_starts_beyond_the_intensity_stop_what_had_started_and_raise_the_
 
 
 def test_a_supervisor_that_backs_off_still_answers_stop(house) -> None:
+    tries = []
+
     def factory(seat):
+        tries.append(seat)
         raise OSError("never")
 
     supervisor = house.supervise(house.child("bad", factory, backoff_initial_seconds=3_600, backoff_cap_seconds=3_600))
@@ -134,6 +139,7 @@ def test_a_supervisor_that_backs_off_still_answers_stop(house) -> None:
         supervisor.start(timeout=0.01)
     house.report("start_failed")
     assert supervisor.stop(WAIT) == []
+    assert len(tries) == 1
 
 
 def test_a_start_that_overruns_counts_as_failed_and_its_late_thread_is_superseded(house) -> None:
@@ -370,6 +376,19 @@ def test_a_supervisor_whose_own_thread_fails_says_so_and_leaves_nobody_waiting(h
     assert "ZeroDivisionError: a bug" in report.detail
     assert actor.actor_stopped.wait(WAIT)
     assert supervisor.stop() == ["it"]
+
+
+def test_what_was_asked_for_in_the_turn_that_ended_it_is_refused(house) -> None:
+    supervisor = house.supervise()
+    supervisor.start()
+    gate = threading.Event()
+    stop = _Request(supervisor._tree.stop)
+    late = _Request(lambda _: None)
+    for request in (_Request(lambda _: gate.wait(WAIT)), stop, late):
+        supervisor._events.put(request)
+    gate.set()
+    assert stop.reply.result(WAIT) == []
+    assert isinstance(late.reply.exception(WAIT), NotRunningError)
 
 
 # Stopping

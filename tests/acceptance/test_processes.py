@@ -1,0 +1,178 @@
+"""Whole runtimes: shared boards, frozen ones, killed ones, and those that are asked to stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from tests.acceptance.home import PATIENCE_SECONDS, Home, assert_each_completed_once, assert_sound
+
+
+def wait_until(home: Home, holds: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait, with a bound, until something is so; the process must not end before."""
+    for _ in range(PATIENCE_SECONDS * 20):
+        if holds():
+            return
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise AssertionError(f"did not come about\n{home.log()}")
+
+
+def test_two_runtimes_on_one_file_share_the_board(home):
+    home.configure(workers={"count": 3})
+    second = home.configure("second.toml", workers={"count": 3}, runtime={"state_dir": ".kora-2"})
+    home.add(200)
+    for process in (home.start("run", "--until-idle"), home.start("run", "--until-idle", config=second)):
+        assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    assert_each_completed_once(home)
+    assert_sound(home)
+    holders = Counter(e["payload"]["holder"] for e in home.events() if e["event_type"] == "sea_ticket.claimed_for_edit")
+    assert len(holders) == 2
+    assert sum(holders.values()) == 200
+    for number in range(2):
+        assert "locked" not in home.log(number)
+
+
+@pytest.mark.parametrize("rounds", [2, pytest.param(20, marks=pytest.mark.prove)])
+def test_a_runtime_frozen_past_its_lease_loses_it_and_its_agent_before_another_begins(tmp_path, rounds):
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        home = Home(folder)
+        try:
+            frozen_round(home)
+        finally:
+            home.end()
+
+
+def frozen_round(home: Home) -> None:
+    lease = {"lease_seconds": 1.0, "poll_interval_seconds": 0.1}
+    home.configure(poller=lease, workers={"count": 1}, agent={"command": home.journal_command(0.8), "grace_seconds": 0.2})
+    second = home.configure(
+        "second.toml",
+        poller=lease,
+        workers={"count": 1},
+        runtime={"state_dir": ".kora-2"},
+        agent={"command": home.journal_command(0.1)},
+    )
+    home.add(1)
+    frozen = home.start("run")
+    wait_until(home, lambda: home.runs() == 1, frozen)
+    os.kill(frozen.pid, signal.SIGSTOP)
+    other = home.start("run", "--until-idle", config=second)
+    assert other.wait(PATIENCE_SECONDS) == 0, home.log()
+    [ticket] = home.tickets()
+    before = [event for event in home.events() if event["ticket_id"] == ticket["ticket_id"]]
+    os.kill(frozen.pid, signal.SIGCONT)
+    frozen.send_signal(signal.SIGTERM)
+    assert frozen.wait(PATIENCE_SECONDS) == 0, home.log(0)
+    assert [event for event in home.events() if event["ticket_id"] == ticket["ticket_id"]] == before
+    assert home.tickets() == [ticket]
+    assert ticket["sea_status"] == "completed"
+    starts = [mark for mark in home.marks()[ticket["ticket_id"]] if mark.what == "start"]
+    assert len(starts) == 2
+    assert_sound(home)
+
+
+def test_a_drain_lets_what_runs_end_and_claims_nothing_more(home):
+    home.configure(agent={"command": home.journal_command(1.0)})
+    home.add(6)
+    process = home.start("run")
+    wait_until(home, lambda: home.runs() >= 2, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    assert home.left_over() == []
+    tickets = Counter(ticket["sea_status"] for ticket in home.tickets())
+    assert tickets == {"completed": 2, "assigned": 4}
+    assert list((home.folder / ".kora" / "runtimes").iterdir()) == []
+    assert_sound(home)
+
+
+def test_a_drain_releases_what_will_not_end_in_time(home):
+    home.configure(agent={"command": home.journal_command(60)}, control={"drain_seconds": 0.2})
+    home.add(1)
+    process = home.start("run")
+    wait_until(home, lambda: home.runs() == 1, process)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    [ticket] = home.tickets()
+    assert (ticket["sea_status"], ticket["next_eligible_at"], ticket["claim"]) == ("released", None, None)
+    assert home.left_over() == []
+
+
+def test_a_second_signal_aborts_and_releases(home):
+    home.configure(agent={"command": ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"], "grace_seconds": 60})
+    home.add(2)
+    process = home.start("run")
+    wait_until(home, lambda: home.log().count("goes to worker") == 2, process)
+    process.send_signal(signal.SIGTERM)
+    wait_until(home, lambda: "draining" in home.log(), process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 1, home.log()
+    assert home.left_over() == []
+    assert {(ticket["sea_status"], ticket["claim"]) for ticket in home.tickets()} == {("released", None)}
+    assert_sound(home)
+
+
+def test_ctrl_c_reaches_the_runtime_alone_and_is_a_drain(home):
+    home.configure(agent={"command": home.journal_command(0.5)})
+    home.add(2)
+    process = home.start("run")
+    wait_until(home, lambda: home.runs() == 2, process)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    assert {ticket["sea_status"] for ticket in home.tickets()} == {"completed"}
+
+
+def test_after_a_kill_nothing_runs_on_and_a_restart_returns_the_claims_at_once(home):
+    home.configure(agent={"command": home.journal_command(30)}, poller={"lease_seconds": 3_600})
+    home.add(2)
+    process = home.start("run")
+    wait_until(home, lambda: home.runs() == 2, process)
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(home.left_over(), timeout=20)[1] == []
+    home.configure()
+    again = home.start("run", "--until-idle")
+    assert again.wait(PATIENCE_SECONDS) == 0, home.log()
+    assert_each_completed_once(home)
+    expired = [event for event in home.events() if event["event_type"] == "sea_ticket.claim_expired"]
+    assert len(expired) == 2
+    assert list((home.folder / ".kora" / "runtimes").iterdir()) == []
+    assert_sound(home)
+
+
+def test_a_state_dir_in_use_is_refused_and_the_message_names_the_process(home):
+    process = home.start("run")
+    wait_until(home, lambda: "works sqlite" in home.log(), process)
+    refused = home.kora("run")
+    assert refused.returncode == 7
+    assert str(process.pid) in refused.stderr
+    assert "state_dir" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("sections", "code", "words"),
+    [
+        ({"agent": {"command": ["./missing"]}}, 1, "does not exist"),
+        ({"agent": {"command": ["./supervisor.toml"]}}, 1, "not executable"),
+        ({"runtime": {"store": "sqlite:///supervisor.toml"}}, 7, "database"),
+        ({"poller": {"lease": 3}}, 2, "poller.lease"),
+    ],
+)
+def test_a_runtime_that_cannot_work_refuses_to_start_and_says_why(home, sections, code, words):
+    home.configure(**sections)
+    refused = home.kora("run", "--until-idle")
+    assert refused.returncode == code, refused.stderr
+    assert words in refused.stderr
+    assert "Traceback" not in refused.stderr

@@ -1,0 +1,149 @@
+"""What the agents' tests share: claims, a containment, attempts that can be waited for, and leashes that show who lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kora.agents.command import CommandAgent, CommandSettings
+from kora.agents.containment import Containment
+from kora.agents.port import Lease, RunningAgent
+from kora.clock import SystemTime
+from kora.domain.claim import Claim, ClaimKey
+from kora.domain.resolution import Outcome
+from kora.domain.ticket import Priority, Status, Ticket
+
+WAIT_SECONDS = 60.0
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def a_claim(objective: str = "Do it", title: str = "A ticket", attempt_id: str = "attempt-1") -> Claim:
+    ticket = Ticket(
+        ticket_id="ticket-1",
+        workspace_id="default",
+        ticket_title=title,
+        ticket_objective=objective,
+        sea_status=Status.IN_PROGRESS,
+        sea_priority=Priority.HIGH,
+        sea_idea_kind="task",
+        sea_captured_at=NOW,
+        created_at=NOW,
+        assigned_to_actor_id="actor-1",
+        next_eligible_at=None,
+        claim_count=2,
+        work_attempt_count=2,
+        failure_count_by_reason={},
+    )
+    return Claim(ClaimKey("ticket-1", 7, attempt_id), ticket, "runtime-1", NOW)
+
+
+def a_lease(seconds: float = 600.0) -> Lease:
+    return Lease(SystemTime().boot_seconds() + seconds, seconds)
+
+
+def sh(script: str, *arguments: str) -> tuple[str, ...]:
+    return ("/bin/sh", "-c", script, "sh", *arguments)
+
+
+@dataclass
+class Run:
+    """One attempt, and the moment of its end."""
+
+    ended: threading.Event
+    ends: list[int] = field(default_factory=list)
+    running: RunningAgent | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.running, name)
+
+    def wait(self) -> Outcome:
+        assert self.ended.wait(WAIT_SECONDS), "the attempt did not end"
+        assert self.running is not None
+        assert self.running.outcome is not None
+        return self.running.outcome
+
+
+class Leash:
+    """A FIFO whose writing end every descendant of an agent inherits on descriptor 9: its end says that all are gone."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        os.mkfifo(path)
+        self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._seen = b""
+
+    def wait_for(self, words: int) -> list[str]:
+        """The first words that were written, once there are so many."""
+        while len(self._seen.split()) < words or not self._seen.endswith(b"\n"):
+            assert select.select([self._fd], [], [], WAIT_SECONDS)[0], f"only heard {self._seen!r}"
+            self._seen += os.read(self._fd, 4_096)
+        return self._seen.decode().split()
+
+    def is_free(self) -> bool:
+        """True when nobody holds the other end: asked without waiting."""
+        try:
+            while chunk := os.read(self._fd, 4_096):
+                self._seen += chunk
+        except BlockingIOError:
+            return False
+        return True
+
+    def wait_until_free(self) -> None:
+        while not self.is_free():
+            assert select.select([self._fd], [], [], WAIT_SECONDS)[0], "somebody still lives"
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+@pytest.fixture
+def lock_path(tmp_path: Path) -> Path:
+    return tmp_path / "runtime.lock"
+
+
+@pytest.fixture
+def containment(lock_path: Path) -> Iterator[Containment]:
+    with lock_path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        made = Containment(lock.fileno())
+        yield made
+        assert made.close(WAIT_SECONDS), "the spawner did not end"
+
+
+@pytest.fixture
+def start(containment: Containment, tmp_path: Path) -> Callable[..., Run]:
+    def starts(
+        *command: str,
+        claim: Claim | None = None,
+        lease: Lease | None = None,
+        environ: dict[bytes, bytes] | None = None,
+        **settings: Any,
+    ) -> Run:
+        chosen = CommandSettings(command=command, **{"workdir": tmp_path, "grace_seconds": 0.2, **settings})
+        agent = CommandAgent(chosen, containment, state_dir=tmp_path / "state", environ=environ)
+        run = Run(threading.Event())
+
+        def on_end() -> None:
+            run.ends.append(threading.get_ident())
+            run.ended.set()
+
+        run.running = agent.start(claim or a_claim(), lease or a_lease(), on_end)
+        return run
+
+    return starts
+
+
+@pytest.fixture
+def leash(tmp_path: Path) -> Iterator[Leash]:
+    made = Leash(tmp_path / "leash")
+    yield made
+    made.close()

@@ -1,0 +1,60 @@
+"""The program called in this process, on a board of its own."""
+
+import json
+
+import pytest
+
+from kora.cli import main
+
+CONFIGURATION = '[runtime]\nworkspace = "w"\n[agent]\ncommand = ["true"]\n'
+
+
+class RecordedLauncher:
+    """Stands in for the running system: records what it was asked to run."""
+
+    def __init__(self):
+        self.runs = []
+        self.code = 0
+        self.handle = None
+
+    def run(self, settings, *, until_idle):
+        self.runs.append((settings, until_idle))
+        return self.code
+
+    def open(self, settings):
+        return self.handle
+
+
+class Finished:
+    def __init__(self, code, out, err):
+        self.code = code
+        self.out = out
+        self.err = err
+
+    @property
+    def document(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def launcher():
+    return RecordedLauncher()
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    (tmp_path / "supervisor.toml").write_text(CONFIGURATION)
+    monkeypatch.chdir(tmp_path)
+    for name in ("KORA_CONFIG", "KORA_STORE"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+@pytest.fixture
+def kora(here, launcher, capsysbinary):
+    def kora(*arguments):
+        code = main(launcher, list(arguments))
+        captured = capsysbinary.readouterr()
+        return Finished(code, captured.out.decode(), captured.err.decode())
+
+    return kora
