@@ -48,21 +48,26 @@ class StateHolder(KoraActor):
     @handles(Transition)
     def _on_transition(self, message: Transition) -> None:
         self._go(message.target, message.trigger)
+        self._follow()
 
     @handles(Held)
     def _on_held(self, held: Held) -> None:
         if held.version <= self._version:
             return
         self._version = held.version
-        before, self._held = self._held, bool(held.attempts)
+        self._held = bool(held.attempts)
         if self._state.primary_state is PrimaryState.BOOTING:
             self._state = OperationalState(PrimaryState.ACTIVE if self._held else PrimaryState.READY)
-        elif step := mirror(self._state, held_before=before, held_now=self._held):
-            self._go(*step)
+        self._follow()
 
     @handles(Flush)
     def _on_flush(self, _: Flush) -> None:
         """What came before this has been mirrored."""
+
+    def _follow(self) -> None:
+        step = mirror(self._state, held=self._held)
+        if step is not None:
+            self._go(*step)
 
     def _go(self, target: PrimaryState, trigger: str) -> None:
         before = self._state

@@ -46,7 +46,7 @@ class Worker(KoraActor):
     Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `WhatRuns`, `Tick`, `Drain`.
     Sends: `Announce`, `Ended` to the Ledger; `Progress` to the Heartbeat.
     Owns: the running agent, by way of the name's post.
-    On restart: ends the agent that runs at its post, and announces it; work that was given to its predecessor is refused.
+    On restart: ends the agent that runs at its post, and announces it; refuses work that was given to its predecessor.
     """
 
     def __init__(self, seat: Seat, *, agent: Agent, post: Post, max_attempts: int) -> None:

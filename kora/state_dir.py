@@ -33,7 +33,8 @@ class StateDir:
         self._own_fd = -1
         self._predecessors: dict[str, int] = {}
         try:
-            self._runtimes.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._runtimes.mkdir(mode=0o700, exist_ok=True)
             self._lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StartError(

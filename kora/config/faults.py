@@ -77,7 +77,7 @@ def _paths(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def said(value: object) -> str:
     """The value as the user may have written it, cut to what a line can bear; control characters escaped."""
     match value:
-        case bool() | str():
+        case None | bool() | str():
             text = json.dumps(value)
         case int() if abs(value) >= 10**_DIGITS_SHOWN:
             text = f"a number of more than {_DIGITS_SHOWN} digits"

@@ -99,11 +99,13 @@ def transition(state: OperationalState, target: PrimaryState) -> OperationalStat
     return replace(state, primary_state=target)
 
 
-def mirror(state: OperationalState, *, held_before: bool, held_now: bool) -> tuple[PrimaryState, str] | None:
-    """The transition that a change of the held set calls for, with its trigger; None when it calls for none.
+def mirror(state: OperationalState, *, held: bool) -> tuple[PrimaryState, str] | None:
+    """The transition that holding claims, or none, calls for, with its trigger; None when it calls for none.
 
-    Claims move the state only between READY and ACTIVE; elsewhere they change the held set alone.
+    Claims move the state only between READY and ACTIVE.
     """
-    if state.primary_state not in (PrimaryState.READY, PrimaryState.ACTIVE) or held_before == held_now:
-        return None
-    return (PrimaryState.ACTIVE, CLAIM_ACQUIRED) if held_now else (PrimaryState.READY, CLAIM_RELEASED)
+    if state.primary_state is PrimaryState.READY and held:
+        return PrimaryState.ACTIVE, CLAIM_ACQUIRED
+    if state.primary_state is PrimaryState.ACTIVE and not held:
+        return PrimaryState.READY, CLAIM_RELEASED
+    return None

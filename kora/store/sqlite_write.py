@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
@@ -77,6 +77,10 @@ class SqliteWriter:
         """Make a statement under way fail soon; callable from another thread, and harmless on a closed handle."""
         with suppress(sqlite3.ProgrammingError):
             self._connection.interrupt()
+
+    def trace(self, told: Callable[[str], object] | None) -> None:
+        """Tell every statement from now on, as SQLite runs it; for measurements."""
+        self._connection.set_trace_callback(told)
 
     def close(self) -> None:
         """Give the connection back."""

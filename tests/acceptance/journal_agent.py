@@ -14,8 +14,9 @@ import time
 def birth(pid: int) -> str | None:
     """When the process began, which tells it from a later one of the same number; None if it is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+        fields = os.read(descriptor, 4_096).rpartition(b")")[2].split()
+        os.close(descriptor)
     except OSError:
         return None
     return None if fields[0] in (b"Z", b"X") else fields[19].decode()
@@ -29,7 +30,9 @@ def main() -> None:
     for line in os.read(journal, 1 << 20).decode().splitlines():
         what, other, number, born, _ = line.split()
         if what == "start" and birth(int(number)) == born:
-            os.write(journal, f"overlap {other} {number} {born} {time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\n".encode())
+            os.write(
+                journal, f"overlap {other} {number} {born} {time.clock_gettime_ns(time.CLOCK_BOOTTIME)}\n".encode()
+            )
 
     def note(what: str) -> None:
         at = time.clock_gettime_ns(time.CLOCK_BOOTTIME)

@@ -35,7 +35,9 @@ def test_each_ticket_is_completed_by_exactly_one_attempt_and_no_two_agents_ever_
         runtime.tell(killed[-1], Poison())
 
     work_the_board(home, every=0.1, between=kill_the_next)
-    restarted = [event["payload"]["offender"] for event in home.events() if event["event_type"] == "kora.supervisor.restarted"]
+    restarted = [
+        event["payload"]["offender"] for event in home.events() if event["event_type"] == "kora.supervisor.restarted"
+    ]
     assert set(killed) <= set(restarted)
     assert_each_completed_once(home)
     assert_sound(home)

@@ -19,7 +19,10 @@ case $((number % 7)) in
   0) exit 77;;
   1) echo '{"kora":"result","resolution":"failed_terminal","summary":"no"}';;
   2) echo '{"kora":"result","resolution":"completed","summary":"yes","cost_usd":0.01}';;
-  3) [ -e tries/"$number" ] || { : > tries/"$number"; echo '{"kora":"result","resolution":"failed_retryable","summary":"again","next_eligible_offset_seconds":0}'; };;
+  3) [ -e tries/"$number" ] || {
+       : > tries/"$number"
+       echo '{"kora":"result","resolution":"failed_retryable","next_eligible_offset_seconds":0}'
+     };;
   *) echo done;;
 esac
 """
@@ -60,9 +63,7 @@ def outcome(home: Home) -> dict[str, tuple[str, list[tuple]]]:
         for own_id in ("sea_ticket_id", "target", "after"):
             payload.pop(own_id, None)
         events.setdefault(event["ticket_id"], []).append((event["event_type"], sorted(payload.items(), key=str)))
-    return {
-        ticket["ticket_title"]: (ticket["sea_status"], events[ticket["ticket_id"]]) for ticket in home.tickets()
-    }
+    return {ticket["ticket_title"]: (ticket["sea_status"], events[ticket["ticket_id"]]) for ticket in home.tickets()}
 
 
 def run(tmp_path, name: str, plan_holder, count: int):

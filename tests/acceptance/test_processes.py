@@ -56,7 +56,9 @@ def test_a_runtime_frozen_past_its_lease_loses_it_and_its_agent_before_another_b
 
 def frozen_round(home: Home) -> None:
     lease = {"lease_seconds": 1.0, "poll_interval_seconds": 0.1}
-    home.configure(poller=lease, workers={"count": 1}, agent={"command": home.journal_command(0.8), "grace_seconds": 0.2})
+    home.configure(
+        poller=lease, workers={"count": 1}, agent={"command": home.journal_command(0.8), "grace_seconds": 0.2}
+    )
     second = home.configure(
         "second.toml",
         poller=lease,
@@ -110,7 +112,9 @@ def test_a_drain_releases_what_will_not_end_in_time(home):
 
 
 def test_a_second_signal_aborts_and_releases(home):
-    home.configure(agent={"command": ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"], "grace_seconds": 60})
+    home.configure(
+        agent={"command": ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"], "grace_seconds": 60}
+    )
     home.add(2)
     process = home.start("run")
     wait_until(home, lambda: home.log().count("goes to worker") == 2, process)

@@ -1,4 +1,4 @@
-"""The four cases of the pull request that it all began with: READY and ACTIVE follow the claims, and never hold them up."""
+"""The four cases of the first pull request: READY and ACTIVE follow the claims, and never hold them up."""
 
 from __future__ import annotations
 
@@ -41,13 +41,20 @@ def listening(*listeners):
 
 
 def ticket_events(home: Home) -> list[str]:
-    return [event["event_type"] for event in home.events() if event["event_type"] in {*CLAIM_EVENTS, "sea_ticket.claim_expired"}]
+    return [
+        event["event_type"]
+        for event in home.events()
+        if event["event_type"] in {*CLAIM_EVENTS, "sea_ticket.claim_expired"}
+    ]
 
 
 def test_the_full_cycle_fires_both_transitions_in_order_and_ends_ready(home):
     home.add(1)
     fired = []
-    work_the_board(home, listening(lambda before, after, trigger: fired.append((before.primary_state, after.primary_state, trigger))))
+    work_the_board(
+        home,
+        listening(lambda before, after, trigger: fired.append((before.primary_state, after.primary_state, trigger))),
+    )
     assert fired == [BOOT, *CYCLE]
     assert ticket_events(home) == CLAIM_EVENTS
 
@@ -76,7 +83,12 @@ def test_a_lease_lost_in_mid_work_fires_both_and_nothing_is_resolved_or_released
         return "sea_ticket.claim_expired" in ticket_events(home)
 
     def holder(seat):
-        return StateHolder(seat, listeners=[lambda before, after, trigger: fired.append((before.primary_state, after.primary_state, trigger))])
+        return StateHolder(
+            seat,
+            listeners=[
+                lambda before, after, trigger: fired.append((before.primary_state, after.primary_state, trigger))
+            ],
+        )
 
     work_the_board(home, with_holder(holder), until=lost_and_expired)
     assert fired[:3] == [BOOT, *CYCLE]

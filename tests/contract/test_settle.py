@@ -53,14 +53,17 @@ def test_a_refresh_after_the_leases_end_is_lost(runtime, add, clock, reader):
 
 
 @pytest.mark.parametrize("wrong", WRONG_KEYS, ids=str)
-def test_a_refresh_needs_the_whole_key(runtime, add, wrong):
-    add(1)
+def test_a_refresh_needs_the_whole_key(runtime, add, clock, reader, wrong):
+    (ticket_id,) = add(1)
     (claim,) = runtime.claim()
     key = dataclasses.replace(claim.key, **wrong)
+    clock.advance(1)
 
-    result = runtime.turn(refresh=[key, claim.key], refresh_seconds=60.0)
+    alone = runtime.turn(refresh=[key], refresh_seconds=600.0)
 
-    assert (result.refreshed, result.lost) == ([claim.key], [key])
+    assert (alone.refreshed, alone.lost) == ([], [key])
+    assert reader.ticket(ticket_id).claim.lease_expires_at == claim.lease_expires_at
+    assert runtime.turn(refresh=[key, claim.key], refresh_seconds=600.0).refreshed == [claim.key]
 
 
 def test_a_refresh_needs_the_holder(runtime, other, add):

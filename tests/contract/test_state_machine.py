@@ -1,7 +1,5 @@
 """Two runtimes, random turns, a clock moved by hand: whatever they do, the board stays sound."""
 
-from contextlib import closing
-
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st

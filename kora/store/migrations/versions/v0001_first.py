@@ -84,18 +84,20 @@ CREATE TABLE objectives (
 ) STRICT
 """
 
+# Each index is partial and yet holds `queue_state`: without it SQLite would look into the table's row to see it.
+
 _READY: Final = """
-CREATE INDEX tickets_ready ON tickets (workspace_id, assigned_to_actor_id, rank, created_at)
+CREATE INDEX tickets_ready ON tickets (workspace_id, assigned_to_actor_id, queue_state, rank, created_at)
 WHERE queue_state = 1
 """
 
 _WAITING: Final = """
-CREATE INDEX tickets_waiting ON tickets (workspace_id, assigned_to_actor_id, rank, next_eligible_at)
+CREATE INDEX tickets_waiting ON tickets (workspace_id, assigned_to_actor_id, queue_state, rank, next_eligible_at)
 WHERE queue_state = 2
 """
 
 _HELD: Final = """
-CREATE INDEX tickets_held ON tickets (workspace_id, lease_expires_at, holder, assigned_to_actor_id)
+CREATE INDEX tickets_held ON tickets (workspace_id, queue_state, lease_expires_at, holder, assigned_to_actor_id)
 WHERE queue_state = 3
 """
 

@@ -153,9 +153,9 @@ def test_a_start_that_overruns_counts_as_failed_and_its_late_thread_is_supersede
             actor.on_failure = lambda _, error, __: ended.put(error)
         return actor
 
-    supervisor = house.supervise(house.child("it", factory, start_seconds=0.05))
+    supervisor = house.supervise(house.child("it", factory, start_seconds=0.5))
     supervisor.start()
-    assert "had not started after 0.05 s" in house.report("start_failed").reason
+    assert "had not started after 0.5 s" in house.report("start_failed").reason
     gate.set()
     assert isinstance(ended.get(timeout=WAIT), SupersededError)
     assert house.directory.ask("it", "who", timeout=WAIT) == "who"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -43,7 +44,7 @@ def test_what_an_agent_left_behind_is_ended_after_its_own_end(start, leash):
 
 def test_leftovers_that_heed_sigterm_get_their_grace(start, leash):
     script = """
-    exec 9>"$1"
+    exec 9>"$1" 2>/dev/null
     (trap 'echo bye >&9; exit' TERM; echo up >&9; : >"$2"; while :; do sleep 0.1; done) &
     while [ ! -e "$2" ]; do sleep 0.01; done
     """
@@ -65,7 +66,7 @@ def test_nothing_outlives_an_order_to_end(start, leash, order):
 
 
 def test_an_agent_that_heeds_sigterm_ends_by_its_own_way(start, leash):
-    script = 'exec 9>"$1"; trap "echo bye; exit 5" TERM; echo up >&9; while :; do sleep 0.05; done'
+    script = 'exec 9>"$1" 2>/dev/null; trap "echo bye; exit 5" TERM; echo up >&9; while :; do sleep 0.05; done'
     run = start(*sh(script, str(leash.path)), grace_seconds=WAIT_SECONDS)
     leash.wait_for(1)
     run.stop(StopReason.STALLED)
@@ -104,7 +105,7 @@ def test_a_lease_that_is_over_before_the_start_starts_nothing(start, tmp_path):
 
 
 def test_an_extended_lease_lets_it_go_on_and_an_earlier_deadline_changes_nothing(start, leash):
-    run = start(*sh('exec 9>"$1"; echo up >&9; read _ <"$2"', str(leash.path), str(leash.path)), lease=a_lease(1.5))
+    run = start(*sh('exec 9>"$1"; echo up >&9; exec sleep 1000', str(leash.path)), lease=a_lease(1.5))
     leash.wait_for(1)
     run.extend(a_lease(600.0))
     run.extend(a_lease(0.1))
@@ -161,10 +162,10 @@ def test_a_killed_guardian_leaves_nothing_and_the_outcome_says_so(start, contain
 
 
 def test_another_attempt_does_not_suffer_for_a_killed_guardian(start, containment, leash, tmp_path):
-    other = start(
-        *sh('cat >/dev/null; read _ <"$1"; echo whole', str(tmp_path / "go")), claim=a_claim(attempt_id="other")
-    )
-    os.mkfifo(tmp_path / "go")
+    go = tmp_path / "go"
+    os.mkfifo(go)
+    other = start(*sh('echo up >"$1"; read _ <"$1"; echo whole', str(go)), claim=a_claim(attempt_id="other"))
+    assert go.read_text() == "up\n"
     bystander = the_guardian(containment)
     run = start(*tangle(leash))
     leash.wait_for(TANGLE_WORDS)
@@ -172,7 +173,7 @@ def test_another_attempt_does_not_suffer_for_a_killed_guardian(start, containmen
     guardian.kill()
     run.wait()
     assert leash.is_free()
-    (tmp_path / "go").write_text("go\n")
+    go.write_text("go\n")
     assert other.wait() == Outcome(exit_code=0, last_output="whole")
 
 
@@ -193,7 +194,8 @@ def test_attempts_survive_a_spawner_that_is_killed_again_and_again(start, contai
     for number in range(20):
         runs.append(start("/bin/true", claim=a_claim(attempt_id=f"attempt-{number}")))
         if number % 4 == 0:
-            os.kill(containment.spawner_pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(containment.spawner_pid, signal.SIGKILL)
     outcomes = [run.wait() for run in runs]
     # A guardian forked in the very moment goes on; an attempt that never got one is asked for once more, then it is a fault.
     assert all(outcome.exit_code == 0 or "spawner" in outcome.fault for outcome in outcomes)

@@ -74,7 +74,7 @@ def test_a_refusal_is_its_message_and_its_exit_code(kora, launcher):
         (["ticket", "list", "--limit", "0"], "--limit"),
         (["ticket", "list", "--limit", "x"], "--limit"),
         (["--config"], "--config"),
-        (["ticket", "sink\x1b[2J"], "\\u001b[2J"),
+        (["ticket", "add", "a", "b\x1b[2J"], "b\\x1b[2J"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_where_to_look(kora, arguments, message):

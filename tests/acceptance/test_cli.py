@@ -1,0 +1,252 @@
+"""The real program, started as a user starts it."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+KORA = [sys.executable, "-P", "-m", "kora"]
+LIMIT_SECONDS = 120
+
+
+@pytest.fixture
+def board(tmp_path):
+    """A directory with a configuration whose agent is the shipped example."""
+    agent = json.dumps([sys.executable, str(ROOT / "examples" / "hello_agent.py")])
+    text = f"[runtime]\ntick_seconds = 0.1\n[poller]\npoll_interval_seconds = 0.5\n[agent]\ncommand = {agent}\n"
+    (tmp_path / "supervisor.toml").write_text(text)
+    return tmp_path
+
+
+@pytest.fixture
+def kora(board):
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "COV_"))}
+
+    def kora(*arguments, env=None, **options):
+        environment = environ | {"TMPDIR": str(board)} | (env or {})
+        options = {"capture_output": True} | options
+        return subprocess.run(
+            [*KORA, *arguments],
+            cwd=board,
+            env=environment,
+            text=True,
+            encoding="utf-8",
+            timeout=LIMIT_SECONDS,
+            check=False,
+            **options,
+        )
+
+    return kora
+
+
+def test_tickets_are_added_worked_off_and_on_record(kora):
+    assert kora("ticket", "add", "Say hello").returncode == 0
+    ticket = json.loads(kora("ticket", "add", "Say it again", "--priority", "high", "--json").stdout)
+
+    run = kora("run", "--until-idle")
+    assert (run.returncode, run.stdout) == (0, ""), run.stderr
+
+    worked = json.loads(kora("ticket", "show", ticket["ticket_id"], "--json").stdout)
+    assert worked["sea_status"] == "completed"
+    assert worked["last_summary"] == "hello; I read 3 words"
+    assert worked["claim"] is None
+    resolved = json.loads(kora("events", "--type", "kora.sea_ticket.resolved", "--json").stdout)
+    assert [event["payload"]["resolution"] for event in resolved] == ["completed", "completed"]
+    assert resolved[0]["ticket_id"] == ticket["ticket_id"]
+    verified = kora("events", "--verify")
+    assert verified.returncode == 0
+    assert verified.stdout.endswith(" chains: all intact\n")
+
+
+def test_an_import_of_many_is_all_on_the_board_and_one_bad_line_is_nothing(kora, board):
+    good = "".join(json.dumps({"ticket_title": f"ticket {number}"}) + "\n" for number in range(2_000))
+    (board / "bad.jsonl").write_text(good + '{"ticket_title": ""}\n')
+
+    refused = kora("ticket", "import", "bad.jsonl")
+    assert refused.returncode == 1
+    assert "line 2001: ticket_title: " in refused.stderr
+    assert not (board / "kora.db").exists()
+
+    assert kora("ticket", "import", "-", input=good).stdout == "imported 2000 tickets\n"
+    assert len(json.loads(kora("ticket", "list", "--json").stdout)) == 2_000
+
+
+def test_a_reader_that_leaves_early_is_no_error(kora, board):
+    many = "".join(json.dumps({"ticket_title": f"ticket {number}"}) + "\n" for number in range(5_000))
+    kora("ticket", "import", "-", input=many)
+
+    for command in (["events"], ["events", "--json"], ["ticket", "list"], ["ticket", "list", "--json"]):
+        reading, writing = os.pipe()
+        os.close(reading)
+        done = kora(*command, capture_output=False, stdout=writing, stderr=subprocess.PIPE)
+        os.close(writing)
+        assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_a_full_disk_is_one_line(kora):
+    kora("migrate")
+    with Path("/dev/full").open("w") as full:
+        done = kora("ticket", "list", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+
+    assert done.returncode == 1
+    assert done.stderr == "kora-actors: cannot write: No space left on device\n"
+
+
+def test_closed_streams_do_no_harm(board, kora):
+    kora("ticket", "add", "t")
+
+    closed = subprocess.run(
+        ["sh", "-c", '"$@" >&- 2>&-', "sh", *KORA, "ticket", "list"], cwd=board, timeout=LIMIT_SECONDS, check=False
+    )
+
+    assert closed.returncode == 0
+
+
+def test_another_encoding_shows_what_it_can_and_json_stays_utf_8(kora):
+    title = "größer ✓"
+    ticket_id = json.loads(kora("ticket", "add", title, "--json").stdout)["ticket_id"]
+    environment = {"PYTHONIOENCODING": "ascii"}
+
+    assert "gr\\xf6\\xdfer \\u2713" in kora("ticket", "list", env=environment).stdout
+    assert json.loads(kora("ticket", "show", ticket_id, "--json", env=environment).stdout)["ticket_title"] == title
+
+
+def test_a_mistake_of_our_own_is_one_line_and_a_file_with_the_traceback(kora, board):
+    code = (
+        "import sys; from kora.cli import main, program\n"
+        "class Launcher:\n"
+        "    def run(self, settings, *, until_idle): raise ZeroDivisionError('oh\\nno \\x1b[2J')\n"
+        "sys.exit(main(Launcher(), ['run']))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code],
+        cwd=board,
+        env={**os.environ, "TMPDIR": str(board)},
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("kora-actors: internal error: ZeroDivisionError: oh")
+    place = Path(line.rpartition(" ")[2].rstrip(")"))
+    assert "Traceback" in place.read_text()
+    assert place.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('command = ["./none"]', "none"),
+        ('command = ["no-such-program-anywhere"]', "no-such-program-anywhere"),
+        ('command = ["./supervisor.toml"]', "supervisor.toml"),
+    ],
+)
+def test_run_refuses_an_agent_that_cannot_run(kora, board, text, says):
+    (board / "supervisor.toml").write_text(f"[agent]\n{text}\n")
+
+    done = kora("run", "--until-idle")
+
+    assert done.returncode not in (0, 130)
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_refuses_a_store_that_is_no_database(kora, board):
+    (board / "kora.db").write_text("no database " * 500)
+
+    done = kora("run", "--until-idle")
+
+    assert done.returncode == 7
+    assert "kora.db" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def on_a_terminal(arguments, board, columns=120):
+    """Run the program on a pseudo-terminal; what it showed, and its exit code."""
+    controller, terminal = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns), "TMPDIR": str(board)}
+    environment.pop("NO_COLOR", None)
+    with subprocess.Popen(
+        [*KORA, *arguments], cwd=board, env=environment, stdin=terminal, stdout=terminal, stderr=terminal
+    ) as process:
+        os.close(terminal)
+        seen = b""
+        # A terminal without anybody at its other side reads as an error: the program has ended.
+        try:
+            while chunk := os.read(controller, 65_536):
+                seen += chunk
+        except OSError:
+            pass
+        os.close(controller)
+        return seen.decode(), process.wait(LIMIT_SECONDS)
+
+
+def test_a_terminal_gets_a_table_in_which_titles_do_nothing(kora, board):
+    kora("ticket", "add", "[bold]\x1b]0;owned\x07[/bold]")
+
+    seen, code = on_a_terminal(["ticket", "list"], board)
+
+    assert code == 0
+    assert "[bold]\\u001b]0;owned\\u0007[/bold]" in seen
+    assert "\x1b[1m" in seen
+    assert "\x07" not in seen
+
+
+def check_demo(out):
+    assert "12 of 12 tickets completed" in out
+    assert "the ledger was crashed on purpose after 3 tickets, and restarted" in out
+    assert "chains: all intact" in out
+    assert "bin/kora-actors run --until-idle" in out
+
+
+def test_the_demo_works_off_its_tickets_survives_its_crash_and_leaves_nothing_behind(kora, board):
+    before = sorted(board.iterdir())
+
+    done = kora("demo")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    check_demo(done.stdout)
+    lines = done.stdout.splitlines()
+    assert sum(line.endswith(": completed") for line in lines) == 12
+    assert lines.index("the supervisor restarted the ledger") > lines.index(
+        "crashing the ledger on purpose: it is sent a message that it does not know"
+    )
+    assert "\x1b" not in done.stdout
+    assert sorted(board.iterdir()) == before
+
+
+def test_the_demo_on_a_terminal_draws_a_board(board):
+    seen, code = on_a_terminal(["demo"], board)
+
+    assert code == 0
+    assert "█" in seen
+    check_demo(seen)
+
+
+def test_an_interrupted_demo_ends_quietly_with_130(board):
+    with subprocess.Popen(
+        [*KORA, "demo"],
+        cwd=board,
+        env={**os.environ, "TMPDIR": str(board), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        while "claimed" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
+
+    assert (process.returncode, err) == (130, "")
+    assert [path.name for path in board.iterdir()] == ["supervisor.toml"]

@@ -1,0 +1,93 @@
+"""The mirror: told, never asked."""
+
+from __future__ import annotations
+
+import pytest
+from loguru import logger
+
+from actors.messages import Append, Held, Transition
+from actors.names import LEDGER, STATE_HOLDER
+from actors.state_holder import StateHolder
+from kora.domain.state import PrimaryState
+
+
+def held(number, *attempts, incarnation=1):
+    return Held(version=(incarnation, number), attempts=frozenset(attempts))
+
+
+@pytest.fixture
+def holder(stage):
+    holder = stage.put(STATE_HOLDER, StateHolder)
+    holder.on_receive(Transition(target=PrimaryState.READY, trigger="all boot gates pass"))
+    stage.said(LEDGER)
+    return holder
+
+
+def recorded(stage):
+    return [
+        (event.payload["from_primary_state"], event.payload["to_primary_state"], event.payload["trigger"])
+        for message in stage.said(LEDGER)
+        if isinstance(message, Append)
+        for event in message.events
+    ]
+
+
+def test_active_lasts_from_the_first_claim_held_to_the_last_gone(holder, stage):
+    for number, attempts in enumerate(["a", "ab", "b", ""], 1):
+        holder.on_receive(held(number, *attempts))
+    assert recorded(stage) == [("ready", "active", "claim acquired"), ("active", "ready", "claim released")]
+
+
+def test_an_older_word_changes_nothing(holder, stage):
+    holder.on_receive(held(5))
+    holder.on_receive(held(4, "a"))
+    assert recorded(stage) == []
+    holder.on_receive(held(1, "a", incarnation=2))
+    assert recorded(stage) == [("ready", "active", "claim acquired")]
+
+
+@pytest.mark.parametrize(("attempts", "state"), [((), "ready"), (("a",), "active")])
+def test_a_restarted_holder_adopts_the_state_silently(stage, attempts, state):
+    holder = stage.put(STATE_HOLDER, StateHolder)
+    holder.on_receive(held(9, *attempts))
+    assert holder.state.primary_state == state
+    assert recorded(stage) == []
+
+
+def test_elsewhere_claims_change_the_held_set_only_and_leaving_paused_goes_through_ready(holder, stage):
+    holder.on_receive(Transition(target=PrimaryState.PAUSED, trigger="operator"))
+    holder.on_receive(held(1, "a"))
+    assert holder.state.primary_state == "paused"
+    stage.said(LEDGER)
+    holder.on_receive(Transition(target=PrimaryState.READY, trigger="operator clears by reset"))
+    assert recorded(stage) == [
+        ("paused", "ready", "operator clears by reset"),
+        ("ready", "active", "claim acquired"),
+    ]
+
+
+def test_a_transition_that_is_refused_is_one_warning_and_the_holder_lives_on(holder, stage):
+    lines = []
+    number = logger.add(lambda message: lines.append(str(message.record["message"])), level="WARNING")
+    holder.on_receive(Transition(target=PrimaryState.BOOTING, trigger="a mistake"))
+    logger.remove(number)
+    [line] = lines
+    assert "operational-state transition" in line
+    assert "booting" in line
+    assert "a mistake" in line
+    assert holder.state.primary_state == "ready"
+    assert recorded(stage) == []
+
+
+def test_one_listener_that_raises_does_not_stop_the_others(stage):
+    heard = []
+
+    def broken(*_):
+        raise RuntimeError("broken")
+
+    holder = stage.put(
+        STATE_HOLDER, lambda seat: StateHolder(seat, listeners=[broken, lambda *change: heard.append(change[2])])
+    )
+    holder.on_receive(Transition(target=PrimaryState.READY, trigger="all boot gates pass"))
+    assert heard == ["all boot gates pass"]
+    assert holder.state.primary_state == "ready"

@@ -1,0 +1,74 @@
+"""Who was here before, and whether it is really gone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from kora.domain.ids import new_id
+from kora.errors import StartError
+from kora.state_dir import StateDir
+
+HOLD = "import sys, os, fcntl; fd = int(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state"
+
+
+def test_one_runtime_at_a_time(path):
+    first = StateDir(path)
+    with pytest.raises(StartError, match=rf"process {os.getpid()}\b"):
+        StateDir(path)
+    first.close(nothing_held=True)
+    StateDir(path).close(nothing_held=True)
+
+
+def test_what_is_made_is_for_its_owner_alone(path):
+    state_dir = StateDir(path)
+    state_dir.register(new_id())
+    modes = {file.relative_to(path.parent).as_posix(): file.stat().st_mode & 0o777 for file in path.rglob("*")}
+    state_dir.close(nothing_held=False)
+    assert {mode for name, mode in modes.items() if name.count("/") == 2} == {0o600}
+    assert (path.stat().st_mode & 0o777, modes["state/runtimes"], modes["state/lock"]) == (0o700, 0o700, 0o600)
+
+
+def test_a_runtime_that_left_with_nothing_held_leaves_nothing_to_return(path):
+    state_dir = StateDir(path)
+    state_dir.register(new_id())
+    state_dir.close(nothing_held=True)
+    successor = StateDir(path)
+    assert successor.ended() == ()
+    successor.close(nothing_held=True)
+
+
+def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(path):
+    predecessor = StateDir(path)
+    name = new_id()
+    fd = predecessor.register(name)
+    os.set_inheritable(fd, True)
+    guardian = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(fd)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd]
+    )
+    guardian.stdout.readline()
+    predecessor.close(nothing_held=False)
+    successor = StateDir(path)
+    successor.register(new_id())
+    assert successor.ended() == ()
+    guardian.communicate()
+    assert successor.ended() == (name,)
+    assert successor.ended() == (name,), "until it is forgotten"
+    successor.forget([name])
+    assert successor.ended() == ()
+    assert not (path / "runtimes" / name).exists()
+    successor.close(nothing_held=True)
+
+
+def test_a_place_that_cannot_be_used_is_refused_with_the_key_to_set(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StartError, match=r"runtime\.state_dir"):
+        StateDir(tmp_path / "file" / "state")
