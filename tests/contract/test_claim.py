@@ -9,7 +9,7 @@ from kora.clock import from_us
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import operation_id
 from kora.domain.operation import CLAIM_TOOL, default_key
-from kora.domain.ticket import Status, Ticket
+from kora.domain.ticket import Priority, Status, Ticket
 from kora.store.port import ClaimOrder
 
 CLAIMED = "sea_ticket.claimed_for_edit"
@@ -125,6 +125,15 @@ def test_a_dated_ticket_waits_for_its_time(runtime, add, clock):
     assert (still.claims, still.next_eligible_in_seconds) == ([], 1.0)
     assert [claim.key.ticket_id for claim in late.claims] == [ticket_id]
     assert late.next_eligible_in_seconds is None
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+def test_a_dated_ticket_of_any_priority_comes_up(runtime, add, clock, priority):
+    (ticket_id,) = add({"sea_priority": priority, "next_eligible_at": from_us(clock.us + 5_000_000)})
+
+    assert runtime.turn(claim=ClaimOrder(1, 600.0)).next_eligible_in_seconds == 5.0
+    clock.advance(5)
+    assert [claim.key.ticket_id for claim in runtime.claim()] == [ticket_id]
 
 
 def test_a_ticket_dated_in_the_past_is_ready_at_once(runtime, add, clock):

@@ -62,7 +62,7 @@ def test_the_actor_follows_the_workspace_unless_it_is_named(write):
     assert load(write(f'[runtime]\nactor = "{named}"\n' + AGENT), {}).runtime.actor == named.lower()
 
 
-@pytest.mark.parametrize(("lease", "beat"), [("600", 60), ("180", 60), ("6", 2), ("1.5", 0.5)])
+@pytest.mark.parametrize(("lease", "beat"), [("600", 60), ("180", 60), ("90", 30), ("6", 2), ("1.5", 0.5)])
 def test_the_heartbeat_is_a_minute_or_a_third_of_the_lease(write, lease, beat):
     for section in ("", "[heartbeat]\n"):
         assert (

@@ -1,4 +1,4 @@
-"""Plays the runtime, to be killed or frozen: LOCK STATE_DIR LEASE_SECONDS GRACE_SECONDS COMMAND… Prints the deadline."""
+"""Plays the runtime, to be killed or frozen: LOCK STATE_DIR LEASE_SECONDS GRACE_SECONDS COMMAND…"""
 
 import fcntl
 import sys
@@ -7,7 +7,6 @@ from pathlib import Path
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
-
 from tests.unit.kora.agents.conftest import a_claim, a_lease
 
 lock_path, state_dir, lease_seconds, grace_seconds, *command = sys.argv[1:]

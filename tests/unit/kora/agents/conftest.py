@@ -1,4 +1,4 @@
-"""What the agents' tests share: claims, a containment, attempts that can be waited for, and leashes that show who lives."""
+"""What the agents' tests share: claims, a containment, attempts that can be waited for, leashes that show who lives."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Run:
 
 
 class Leash:
-    """A FIFO whose writing end every descendant of an agent inherits on descriptor 9: its end says that all are gone."""
+    """A FIFO whose writing end an agent's descendants all inherit, on descriptor 9: its end says that all are gone."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

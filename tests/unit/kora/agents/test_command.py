@@ -158,7 +158,7 @@ def test_the_agent_gets_a_clean_process(start, tmp_path):
     show = "import os; print(os.getcwd(), os.getsid(0) == os.getpid(), sorted(os.listdir('/proc/self/fd'))[:-1])"
     show += "; print([l.split()[1] for l in open('/proc/self/status') if l.startswith(('SigBlk', 'SigCgt', 'SigIgn'))])"
     (tmp_path / "there").mkdir()
-    # What this interpreter itself ignores (SIGPIPE, SIGXFSZ) and catches (SIGINT) is in the masks; it is what a bare run shows too.
+    # Python itself ignores and catches some signals, which a bare run of it shows too.
     bare = psutil.subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True).stdout
     start(sys.executable, "-c", show, workdir=tmp_path / "there").wait()
     kept = [line.split(" stdout ")[1] for line in (tmp_path / "state/attempts/attempt-1.log").read_text().splitlines()]
@@ -210,7 +210,9 @@ def test_a_flood_of_output_costs_little_memory_and_a_bounded_file(start, tmp_pat
         ("orphan", b"#!/nowhere/sh\n", 0o755, "the interpreter that its first line names does not exist"),
     ],
 )
-def test_a_program_that_cannot_be_run_is_a_fault_that_says_why(start, tmp_path, name, content, mode, said):
+def test_a_program_that_cannot_be_run_is_a_fault_that_says_why(  # noqa: PLR0917 - parametrized
+    start, tmp_path, name, content, mode, said
+):
     if content is not None:
         (tmp_path / name).write_bytes(content)
         (tmp_path / name).chmod(mode)

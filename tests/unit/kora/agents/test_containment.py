@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kora.agents.attempt import _receive
 from kora.agents.containment import Containment
+from kora.agents.wire import MESSAGE_BYTES, STARTED, EndedBy, Order, dump_order, load_report
 from kora.clock import SystemTime
 from kora.domain.resolution import Outcome, StopReason
 from kora.errors import AgentError
@@ -21,7 +24,8 @@ from .conftest import WAIT_SECONDS, a_claim, a_lease, sh
 
 ROOT = Path(__file__).parents[4]
 
-# Each grandchild is orphaned, in a session of its own, without environment, and deaf to SIGTERM. Only descriptor 9 tells of it.
+# Each grandchild is orphaned, in a session of its own, without environment, and deaf to SIGTERM. Only descriptor 9
+# tells of it.
 TANGLE = """
 exec 9>"$1"
 for _ in 1 2 3; do
@@ -197,29 +201,63 @@ def test_attempts_survive_a_spawner_that_is_killed_again_and_again(start, contai
             with contextlib.suppress(ProcessLookupError):
                 os.kill(containment.spawner_pid, signal.SIGKILL)
     outcomes = [run.wait() for run in runs]
-    # A guardian forked in the very moment goes on; an attempt that never got one is asked for once more, then it is a fault.
+    # A guardian that was forked already goes on; an attempt that got none is asked for once more, then it is a fault.
     assert all(outcome.exit_code == 0 or "spawner" in outcome.fault for outcome in outcomes)
 
 
-def test_a_spawner_that_does_not_stay_up_is_an_error(lock_path, tmp_path, monkeypatch):
+@pytest.fixture
+def launch():
+    """Launches on bare descriptors, without an attempt's thread; hands back the lifeline."""
+    lifelines = []
+    with open(os.devnull, "r+b") as null:  # noqa: PTH123 - a descriptor
+
+        def launches(containment, *argv, lease):
+            stdio = (null.fileno(),) * 3
+            words = [word.encode() for word in argv]
+            lifelines.append(
+                containment.launch(argv=words, env={}, cwd=b"/", stdio=stdio, grace_seconds=0.2, lease=lease)
+            )
+            return lifelines[-1]
+
+        yield launches
+    for lifeline in lifelines:
+        lifeline.close()
+
+
+def test_a_spawner_that_does_not_stay_up_is_an_error(lock_path, launch, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with lock_path.open("w") as lock:
         containment = Containment(lock.fileno())
-        psutil.wait_procs([psutil.Process(containment.spawner_pid)], timeout=WAIT_SECONDS)
-        with (
-            pytest.raises(AgentError, match="does not stay up"),
-            open(os.devnull, "r+b") as null,  # noqa: PTH123 - a descriptor
-        ):
-            for _ in range(100):
-                containment.launch(
-                    argv=[b"/bin/true"],
-                    env={},
-                    cwd=b"/",
-                    stdio=(null.fileno(),) * 3,
-                    grace_seconds=1.0,
-                    lease=a_lease(),
-                ).close()
+        monkeypatch.setattr(Containment, "_restart_spawner", Containment._end_of_spawner)
+        containment._end_of_spawner()
+        with pytest.raises(AgentError, match=r"does not stay up \(ended with 1\)"):
+            launch(containment, "/bin/true", lease=a_lease())
         assert containment.close()
+
+
+def test_a_guardian_ignores_an_earlier_deadline(containment, launch):
+    lifeline = launch(containment, "/bin/sleep", "1000", lease=a_lease(1.5))
+    lifeline.settimeout(WAIT_SECONDS)
+    lifeline.send(dump_order(Order.LEASE, a_lease(600.0).deadline, 600.0))
+    lifeline.send(dump_order(Order.LEASE, a_lease(0.1).deadline, 0.1))
+    assert lifeline.recv(MESSAGE_BYTES) == STARTED
+    # No condition to wait for, as nothing is to happen.
+    assert select.select([lifeline], [], [], 2.0)[0] == []
+    lifeline.send(dump_order(Order.KILL))
+    assert load_report(lifeline.recv(MESSAGE_BYTES)).ended_by is EndedBy.KILL
+    assert lifeline.recv(MESSAGE_BYTES) == b""
+
+
+def test_a_report_is_heard_also_when_the_guardian_left_orders_unread(containment, launch):
+    lifeline = launch(containment, "/bin/true", lease=a_lease())
+    lifeline.settimeout(WAIT_SECONDS)
+    assert _receive(lifeline) == STARTED
+    guardians = psutil.Process(containment.spawner_pid).children()
+    with contextlib.suppress(ConnectionError):
+        for _ in range(50):
+            lifeline.send(dump_order(Order.LEASE, a_lease().deadline, 600.0))
+    psutil.wait_procs(guardians, timeout=WAIT_SECONDS)
+    assert load_report(_receive(lifeline)).value == 0
 
 
 def test_an_interpreter_that_is_not_there_is_an_error(lock_path, monkeypatch):
@@ -258,7 +296,7 @@ def test_200_attempts_leak_neither_descriptors_nor_threads_nor_processes(start, 
             if thread.name.startswith("attempt-"):
                 thread.join(WAIT_SECONDS)
         psutil.wait_procs(spawner.children(), timeout=WAIT_SECONDS)
-        return len(os.listdir("/proc/self/fd")), threading.active_count()
+        return len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
 
     before, spawners = counts(), spawner.num_fds()
     for batch in range(20):
