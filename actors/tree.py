@@ -64,7 +64,7 @@ def children(parts: Parts, by_worker: Mapping[str, Post]) -> dict[str, ChildSpec
         CLOCK: lambda seat: Clock(
             seat,
             tick_seconds=parts.tick_seconds,
-            listeners=(LEDGER, HEARTBEAT, CONTROL, *by_worker, POLLER),
+            listeners=(*by_worker, HEARTBEAT, LEDGER, CONTROL, POLLER),
             time_source=time_source,
         ),
         LEDGER: lambda seat: Ledger(

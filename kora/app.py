@@ -52,6 +52,8 @@ _REPORTED: Final = {
 Plan = Callable[[tree.Parts, Mapping[str, Post]], Mapping[str, ChildSpec]]
 """which children there are, made from their parts and the Workers' posts"""
 
+_TICKS_A_BEAT: Final = 4
+_TICK_LEAST_SECONDS: Final = 0.01
 _FATAL: Final = frozenset({"child_abandoned", "gave_up"})
 
 
@@ -111,7 +113,7 @@ class Runtime:
             lease_seconds=settings.poller.lease_seconds,
             poll_interval_seconds=settings.poller.poll_interval_seconds,
             heartbeat_seconds=settings.heartbeat.interval_seconds,
-            tick_seconds=settings.runtime.tick_seconds,
+            tick_seconds=_tick_seconds(settings),
             max_attempts=settings.control.max_attempts,
             policies=settings.supervisor.children.model_dump(),
         )
@@ -234,6 +236,12 @@ class Runtime:
                 "offender": report.offender,
             }
             self._directory.tell(LEDGER, Append(events=(NewEvent(event_type, payload),)))
+
+
+def _tick_seconds(settings: Settings) -> float:
+    """As configured, but often enough for a short heartbeat or poll to come when it is due."""
+    beat = settings.heartbeat.interval_seconds / _TICKS_A_BEAT
+    return max(_TICK_LEAST_SECONDS, min(settings.runtime.tick_seconds, beat, settings.poller.poll_interval_seconds))
 
 
 def run(settings: Settings, *, until_idle: bool) -> int:

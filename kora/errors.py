@@ -51,14 +51,14 @@ class BoardError(KoraError):
 class ImportRefusedError(BoardError):
     """A file of tickets has broken lines. `faults` names each; nothing was imported."""
 
-    def __init__(self, where: str, faults: list[str]) -> None:
+    def __init__(self, where: str, faults: list[str], *, total: int | None = None) -> None:
         self.faults = faults
-        plural = "s" if len(faults) != 1 else ""
-        super().__init__(
-            "\n".join(
-                [f"{where}: nothing imported, {len(faults)} bad line{plural}", *(f"  {fault}" for fault in faults)]
-            )
-        )
+        count = total or len(faults)
+        lines = [f"{where}: nothing imported, {count:,} bad line{'' if count == 1 else 's'}"]
+        lines += [f"  {fault}" for fault in faults]
+        if count > len(faults):
+            lines.append(f"  and {count - len(faults):,} more")
+        super().__init__("\n".join(lines))
 
 
 class NotFoundError(BoardError):

@@ -43,6 +43,8 @@ def configure(level: str = "INFO", stream: TextIO | None = None) -> None:
         outlet.take, level=level, format=lambda _: "{exception}", colorize=False, backtrace=False, diagnose=False
     )
     logging.basicConfig(handlers=[_Intercept()], level=level, force=True)
+    # Every step of a migration is news to nobody.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     _current.append(outlet)
 
 

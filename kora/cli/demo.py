@@ -21,7 +21,6 @@ from kora.config import Settings, load
 from kora.domain.events import Event, EventType
 from kora.domain.resolution import Resolution
 from kora.domain.ticket import NewTicket, Priority, Status, Ticket
-from kora.store.open import open_store
 
 if TYPE_CHECKING:
     from kora.cli.port import Launcher, RuntimeHandle
@@ -101,6 +100,8 @@ def _prepare(folder: Path) -> Settings:
 
 
 def _play(launcher: Launcher, settings: Settings, view: View) -> bool:
+    from kora.store.open import open_store
+
     runtime = settings.runtime
     seen = Seen()
     with open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor) as store:

@@ -90,7 +90,8 @@ class Runtime(Section):
         "INFO", description="the least severe message that is logged"
     )
     tick_seconds: Annotated[float, Field(ge=0.01, le=2, allow_inf_nan=False)] = Field(
-        1.0, description="how often the clock ticks; a permission to claim outlives two ticks, hence the bound"
+        1.0,
+        description="how often the clock ticks, at the least: oftener where a short heartbeat or poll interval asks for it",
     )
 
 

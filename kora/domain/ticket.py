@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import IntEnum, StrEnum
 from typing import Annotated, Final
 
@@ -80,10 +80,25 @@ def _fits(text: str) -> str:
     return text
 
 
+def _uuid(text: str) -> str:
+    try:
+        return parse_id(text)
+    except ValueError:
+        raise ValueError("must be a UUID") from None
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is outside the years 1 to 9999 in UTC") from None
+
+
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARACTERS), AfterValidator(_storable)]
 Objective = Annotated[str, AfterValidator(_storable), AfterValidator(_fits)]
 Kind = Annotated[str, Field(min_length=1, max_length=KIND_CHARACTERS), AfterValidator(_storable)]
-Identifier = Annotated[str, AfterValidator(parse_id)]
+Identifier = Annotated[str, AfterValidator(_uuid)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class NewTicket(BaseModel):
@@ -95,11 +110,11 @@ class NewTicket(BaseModel):
     ticket_objective: Objective = ""
     sea_priority: Priority = Priority.MEDIUM
     sea_idea_kind: Kind = "task"
-    sea_captured_at: AwareDatetime | None = None
+    sea_captured_at: Moment | None = None
     """when the idea was had; the time of adding, if not said"""
     assigned_to_actor_id: Identifier | None = None
     """who is to work it; the configuration's actor, if not said"""
-    next_eligible_at: AwareDatetime | None = None
+    next_eligible_at: Moment | None = None
     """not before this moment; at once, if not said"""
 
 

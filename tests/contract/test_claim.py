@@ -136,9 +136,10 @@ def test_a_dated_ticket_of_any_priority_comes_up(runtime, add, clock, priority):
     assert [claim.key.ticket_id for claim in runtime.claim()] == [ticket_id]
 
 
-def test_a_ticket_dated_in_the_past_is_ready_at_once(runtime, add, clock):
+def test_a_ticket_dated_in_the_past_is_ready_at_once(runtime, add, clock, reader):
     add({"next_eligible_at": from_us(clock.us - 1)})
 
+    assert (reader.outstanding().ready, reader.outstanding().waiting) == (True, False)
     assert len(runtime.claim()) == 1
 
 

@@ -50,7 +50,6 @@ def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(
     predecessor = StateDir(path)
     name = new_id()
     fd = predecessor.register(name)
-    os.set_inheritable(fd, True)
     guardian = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(fd)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd]
     )

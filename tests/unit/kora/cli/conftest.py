@@ -45,6 +45,8 @@ def launcher():
 def here(tmp_path, monkeypatch):
     (tmp_path / "supervisor.toml").write_text(CONFIGURATION)
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     for name in ("KORA_CONFIG", "KORA_STORE"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path

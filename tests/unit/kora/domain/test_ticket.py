@@ -28,6 +28,7 @@ def test_titles_of_1_to_1000_characters_are_stored_raw(title: str) -> None:
         ({"ticket_title": "a", "sea_priority": "urgent"}, "'critical', 'high', 'medium' or 'low'"),
         ({"ticket_title": "a", "assigned_to_actor_id": "me"}, "UUID"),
         ({"ticket_title": "a", "next_eligible_at": "2026-01-01T00:00:00"}, "timezone"),
+        ({"ticket_title": "a", "next_eligible_at": "0001-01-01T00:00:00+01:00"}, "years 1 to 9999"),
         ({"ticket_title": "a", "colour": "red"}, "Extra inputs"),
         ({}, "Field required"),
     ],

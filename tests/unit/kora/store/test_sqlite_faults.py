@@ -15,7 +15,7 @@ from kora.domain.ticket import NewTicket
 from kora.errors import StoreUnavailableError, StoreUnusableError
 from kora.store import sqlite_board, sqlite_connection, sqlite_schema
 from kora.store.open import open_store
-from kora.store.port import ClaimOrder, Turn
+from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.store.sqlite_errors import translate
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -51,6 +51,34 @@ def test_a_writer_waits_one_second_and_an_operator_half_a_minute(store, writer):
     assert waits == [1_000, 30_000]
 
 
+def test_time_is_read_only_after_the_write_lock_is_held(path, raw):
+    asked = []
+
+    class Watchful:
+        """Says the time, and whether anybody else could write at that moment."""
+
+        def now_us(self):
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+                raw.execute("ROLLBACK")
+                asked.append("free")
+            except sqlite3.OperationalError:
+                asked.append("held")
+            return 1_790_000_000_000_000
+
+        def boot_seconds(self):
+            return 0.0
+
+    raw.execute("PRAGMA busy_timeout = 0")
+    watched = open_store(f"sqlite:///{path}", workspace_id="another", actor_id="a", time=Watchful())
+    with closing(watched.board()) as board:
+        board.add([NewTicket(ticket_title="t")], who="tester")
+    with closing(watched.writer(RuntimeRecord("r", "here", 1, "0"))) as handle:
+        handle.turn(handle.next_incarnation(), Turn(claim=ClaimOrder(1, 60.0)))
+
+    assert asked == ["held"] * 4
+
+
 def test_readers_never_wait_for_a_writer(store, add, locked_by_another_later):
     with closing(store.reader()) as reader:
         reader._connection.execute("PRAGMA busy_timeout = 0")
@@ -76,6 +104,16 @@ def test_opening_a_locked_new_store_ends_in_kora_s_words(path, monkeypatch):
 
         with pytest.raises(StoreUnavailableError, match="another process"):
             open_store(f"sqlite:///{path}", workspace_id="w", actor_id="a")
+
+
+def test_opening_waits_for_whoever_is_making_the_store(path, monkeypatch):
+    monkeypatch.setattr(sqlite_schema, "WRITER_SECONDS", 0.01)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(sqlite_schema.time, "sleep", lambda _: other.in_transaction and other.execute("ROLLBACK"))
+
+        with closing(open_store(f"sqlite:///{path}", workspace_id="w", actor_id="a").reader()) as reader:
+            assert reader.verify().fault is None
 
 
 def test_an_operator_who_waited_in_vain_is_told(store, raw, monkeypatch):

@@ -138,6 +138,18 @@ def test_a_well_forged_event_at_a_chains_end_is_found_by_its_head(fault, raw):
     assert (found.chain_id, found.chain_seq) == ("one", 12)
 
 
+def test_an_event_rewritten_with_a_right_hash_is_found_by_the_next(fault, raw):
+    (prev,) = raw.execute("SELECT prev_event_hash FROM events WHERE chain_id = 'one' AND chain_seq = 5").fetchone()
+    (seq,) = raw.execute("SELECT seq FROM events WHERE chain_id = 'one' AND chain_seq = 5").fetchone()
+    raw.execute("DELETE FROM events WHERE seq = ?", (seq,))
+    forged(raw, "one", 5, prev)
+    raw.execute("UPDATE events SET seq = ? WHERE event_id = 'forged'", (seq,))
+
+    found = fault()
+    assert (found.chain_id, found.chain_seq) == ("one", 6)
+    assert "does not follow" in found.fault
+
+
 def test_a_well_forged_chain_is_found_by_its_missing_head(fault, raw):
     forged(raw, "three", 1, GENESIS)
 
