@@ -62,7 +62,7 @@ def add(
         "assigned_to_actor_id": assign,
     }
     ticket = _new_ticket(context, {name: value for name, value in said.items() if value is not None})
-    with invocation(context).store(create=True) as store:
+    with invocation(context).store() as store:
         board = store.board()
         try:
             (ticket_id,) = board.add([ticket], who=login_name())
@@ -100,7 +100,7 @@ def import_file(
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     from kora.cli.intake import checked
 
-    with checked(file) as tickets, invocation(context).store(create=True) as store:
+    with checked(file) as tickets, invocation(context).store() as store:
         board = store.board()
         try:
             ids = board.add(tickets, who=login_name())
@@ -138,7 +138,7 @@ def list_tickets(
       kora-actors ticket list --limit 10 --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     wanted = _known_statuses(context, statuses or [])
-    with invocation(context).store(create=False) as store:
+    with invocation(context).store() as store:
         reader = store.reader()
         try:
             found = reader.tickets(wanted, limit)
@@ -164,7 +164,7 @@ def show(
       kora-actors ticket show 0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     ticket_id = known_id(context, ticket, "ID")
-    with invocation(context).store(create=False) as store:
+    with invocation(context).store() as store:
         reader = store.reader()
         try:
             found = reader.ticket(ticket_id)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from kora.cli.output import complain
+
 if TYPE_CHECKING:
     from kora.cli.port import Launcher
     from kora.config import Settings
@@ -29,12 +31,15 @@ class Invocation:
 
         return load(find(Path(self.config) if self.config else None, os.environ, Path.cwd()), os.environ)
 
-    def store(self, *, create: bool) -> Store:
-        """The board's store; one that is not there is made only where something is about to be written."""
-        from kora.store.open import open_store
+    def store(self) -> Store:
+        """The board's store. One that is made here is named on stderr: its place may be a slip of the pen."""
+        from kora.store.open import migrate, open_store
 
         runtime = self.settings().runtime
-        return open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor, create=create)
+        before, _ = migrate(runtime.store)
+        if before is None:
+            complain(f"made a new store: {runtime.store}")
+        return open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
 
 
 def invocation(context: typer.Context) -> Invocation:

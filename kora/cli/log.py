@@ -45,7 +45,7 @@ def events(
         raise typer.BadParameter(message, ctx=context, param_hint="--verify")
     wanted = _known_types(context, types or [])
     ticket_id = known_id(context, ticket, "--ticket") if ticket is not None else None
-    with invocation(context).store(create=False) as store:
+    with invocation(context).store() as store:
         reader = store.reader()
         try:
             if verify:

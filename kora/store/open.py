@@ -14,18 +14,14 @@ from kora.store.sqlite_schema import prepare
 _SQLITE: Final = "sqlite:///"
 
 
-def open_store(
-    url: str, *, workspace_id: str, actor_id: str, time: TimeSource | None = None, create: bool = True
-) -> Store:
+def open_store(url: str, *, workspace_id: str, actor_id: str, time: TimeSource | None = None) -> Store:
     """The store, ready for use: made or migrated if need be, workspace and actor registered.
 
-    With `create=False` a store that does not exist is refused instead of made. Raises `StoreUnusableError` when a
-    person must act first, `StoreUnavailableError` when it stayed locked for half a minute.
+    Raises `StoreUnusableError` when a person must act first, `StoreUnavailableError` when it stayed locked for half a
+    minute.
     """
     path = sqlite_path(url)
-    return SqliteStore(
-        url, path, workspace_id=workspace_id, actor_id=actor_id, time=time or SystemTime(), create=create
-    )
+    return SqliteStore(url, path, workspace_id=workspace_id, actor_id=actor_id, time=time or SystemTime())
 
 
 def migrate(url: str) -> tuple[str | None, str]:
@@ -33,7 +29,7 @@ def migrate(url: str) -> tuple[str | None, str]:
 
     Raises what `open_store` raises.
     """
-    return prepare(sqlite_path(url), create=True)
+    return prepare(sqlite_path(url))
 
 
 def sqlite_path(url: str) -> Path:

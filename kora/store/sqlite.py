@@ -17,12 +17,10 @@ from kora.store.sqlite_write import SqliteWriter
 class SqliteStore:
     """Implements `Store`. Each handle has its own connection; the store itself keeps none."""
 
-    def __init__(
-        self, url: str, path: Path, *, workspace_id: str, actor_id: str, time: TimeSource, create: bool = True
-    ) -> None:
+    def __init__(self, url: str, path: Path, *, workspace_id: str, actor_id: str, time: TimeSource) -> None:
         self._url = url
         self._place = Place(path, workspace_id, actor_id, time)
-        prepare(path, create=create)
+        prepare(path)
         register(self._place)
 
     @property

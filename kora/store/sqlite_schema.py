@@ -33,7 +33,7 @@ _preparing = threading.Lock()
 T = TypeVar("T")
 
 
-def prepare(path: Path, *, create: bool) -> tuple[str | None, str]:
+def prepare(path: Path) -> tuple[str | None, str]:
     """The file is a Kora store at this revision; the result tells from which revision it came (None: it was new).
 
     Raises `StoreUnusableError` for a file that is no database, read-only, of something else or of a newer Kora, and
@@ -42,7 +42,7 @@ def prepare(path: Path, *, create: bool) -> tuple[str | None, str]:
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreUnusableError(f"Python's SQLite is {sqlite3.sqlite_version}; a store needs 3.38 or later")
     with _preparing:
-        _admit(path, create=create)
+        _admit(path)
         return patiently(lambda: (_bring_up(path), REVISION))
 
 
@@ -63,11 +63,11 @@ def patiently(action: Callable[[], T]) -> T:
         time.sleep(_RETRY_SECONDS)
 
 
-def _admit(path: Path, *, create: bool) -> None:
+def _admit(path: Path) -> None:
     try:
         found = path.stat()
     except FileNotFoundError:
-        _create(path, create=create)
+        _create(path)
         return
     except (OSError, ValueError) as error:
         raise StoreUnusableError(f"{path} cannot be opened: {error}") from error
@@ -80,9 +80,7 @@ def _admit(path: Path, *, create: bool) -> None:
         raise StoreUnusableError(f"{path} may not be read by this user; see to its permissions")
 
 
-def _create(path: Path, *, create: bool) -> None:
-    if not create:
-        raise StoreUnusableError(f"{path}: there is no store yet; any command that writes makes one")
+def _create(path: Path) -> None:
     try:
         # Before SQLite sees the file: its -wal and -shm take their mode from it.
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

@@ -105,16 +105,6 @@ def test_a_name_full_of_signs_is_only_a_name(tmp_path):
     assert path.stat().st_size > 0
 
 
-def test_an_absent_store_is_not_made_when_it_should_exist(path):
-    with pytest.raises(StoreUnusableError, match=r"kora\.db: there is no store yet"):
-        opened(path, create=False)
-    assert not path.exists()
-
-
-def test_an_existing_store_is_opened_also_when_it_should_exist(store, path):
-    assert opened(path, create=False).url == f"sqlite:///{path}"
-
-
 def test_a_missing_directory_is_named(tmp_path):
     with pytest.raises(StoreUnusableError, match=r"no directory .*/absent; create it"):
         opened(tmp_path / "absent" / "kora.db")
