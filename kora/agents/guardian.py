@@ -96,15 +96,12 @@ class Guardian:
 
     def _reap(self) -> bool:
         """Take in who ended; False when no child is left, and with them no descendant."""
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return False
-            if pid == 0:
-                break
-            if pid == self._main:
-                self._status = status
+        try:
+            for pid, status in proc.ended_children():
+                if pid == self._main:
+                    self._status = status
+        except ChildProcessError:
+            return False
         if self._status is not None:
             self._begin_to_end(EndedBy.ITSELF)
         return True

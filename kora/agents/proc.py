@@ -9,17 +9,21 @@ import contextlib
 import ctypes
 import os
 import signal
+from collections.abc import Iterator
 
 PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _PR_SET_CHILD_SUBREAPER = 36
 _STATE_ONWARD = 2
+_STATE = 0
 _PPID = 1
-_GROUP = 2
-_SESSION = 3
+_THREADS = 17
 _START_TIME = 19
 _STAT_BYTES = 4_096
-_STOP_PASSES = 64
+_DRAIN_BYTES = 65_536
+_STOP_PASSES = 8
+_NEWEST = 32
+_REAPED_AT_ONCE = 4_096
 
 Process = tuple[int, bytes]
 """a process id with the moment it was started: unlike the id alone it never comes to mean another"""
@@ -48,13 +52,25 @@ def wake_on_child() -> tuple[int, int]:
     return reading, writing
 
 
+def ended_children() -> Iterator[tuple[int, int]]:
+    """Process id and status of children that ended, reaped as they are handed out.
+
+    Bounded: what forks and exits faster than it is reaped must not keep the caller here.
+
+    Raises:
+        ChildProcessError: no child is left.
+    """
+    for _ in range(_REAPED_AT_ONCE):
+        pid, status = os.waitpid(-1, os.WNOHANG)
+        if pid == 0:
+            return
+        yield pid, status
+
+
 def drain(descriptor: int) -> None:
-    """Empty a non-blocking pipe."""
-    try:
-        while os.read(descriptor, _STAT_BYTES):
-            pass
-    except BlockingIOError:
-        pass
+    """Empty a non-blocking pipe, or nearly: once, so that nobody can keep the caller here by filling it."""
+    with contextlib.suppress(BlockingIOError):
+        os.read(descriptor, _DRAIN_BYTES)
 
 
 def _stat(pid: int) -> list[bytes] | None:
@@ -73,27 +89,36 @@ def _stat(pid: int) -> list[bytes] | None:
     return line[line.rindex(b")") + _STATE_ONWARD :].split()
 
 
-def descendants(root: int, spare: frozenset[int] = frozenset()) -> dict[Process, int]:
-    """All that descend from `root`, without those in `spare` and theirs, each with its process group.
+def descendants(root: int, spare: frozenset[int] = frozenset()) -> dict[Process, bool]:
+    """All that descend from `root`, without those in `spare` and theirs, each with whether it still lives.
 
-    Zombies too, for a zombie's other threads may live. The group is 0 where it may hold others than descendants: in the
-    caller's own session. /proc is not read at one moment: a process that changes its parent meanwhile may be missing,
-    so ask again until none is left. A direct child of the caller is never missing, for nobody else can reap it.
+    /proc is not read at one moment: a process that changes its parent meanwhile may be missing, so ask again until none
+    is left, dead ones included. A direct child of the caller is never missing, for nobody else can reap it.
     """
-    children: dict[int, list[tuple[Process, int]]] = {}
-    own_session = os.getsid(0)
+    children: dict[int, list[tuple[Process, bool]]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - pathlib is not light
         if name.isdigit() and (fields := _stat(int(name))) is not None:
-            group = int(fields[_GROUP]) if int(fields[_SESSION]) != own_session else 0
-            children.setdefault(int(fields[_PPID]), []).append(((int(name), fields[_START_TIME]), group))
-    found: dict[Process, int] = {}
+            # A zombie with threads is one whose first thread ended and whose others go on.
+            lives = fields[_STATE] != b"Z" or int(fields[_THREADS]) > 1
+            children.setdefault(int(fields[_PPID]), []).append(((int(name), fields[_START_TIME]), lives))
+    found: dict[Process, bool] = {}
     parents = [root]
     while parents:
-        for process, group in children.pop(parents.pop(), ()):
+        for process, lives in children.pop(parents.pop(), ()):
             if process[0] not in spare:
-                found[process] = group
+                found[process] = lives
                 parents.append(process[0])
     return found
+
+
+def _stop_newest_children(root: int, spare: frozenset[int]) -> None:
+    """Stop direct children at first sight: what forks and exits in a moment is gone before a whole look is over."""
+    for name in reversed(os.listdir("/proc")[-_NEWEST:]):  # noqa: PTH208 - as above
+        if name.isdigit() and (fields := _stat(int(name))) is not None:
+            pid = int(name)
+            if int(fields[_PPID]) == root and pid not in spare:
+                # A child that the caller has not reaped keeps its id.
+                os.kill(pid, signal.SIGSTOP)
 
 
 def send(process: Process, *numbers: int) -> None:
@@ -124,22 +149,21 @@ def terminate_all(root: int, told: set[Process]) -> None:
 
 
 def kill_all(root: int, spare: frozenset[int] = frozenset()) -> bool:
-    """Kill every descendant of `root`; True when there was none. Call again until then: a fork may have been under way.
+    """Kill every descendant of `root`, which is the caller; True when there was none, dead or alive.
 
-    They are stopped before they are killed, so that none forks away from, or starts anew, what is being killed. They
-    are stopped by the group too: that reaches every member at one moment, also one that is being forked just then.
+    They are stopped before they are killed, so that none forks away from, or starts anew, what is being killed. Reap,
+    and call again, until it is done: a fork may have been under way.
     """
     stopped: set[Process] = set()
     for _ in range(_STOP_PASSES):
-        fresh = {process: group for process, group in descendants(root, spare).items() if process not in stopped}
+        _stop_newest_children(root, spare)
+        found = descendants(root, spare)
+        fresh = [process for process, lives in found.items() if lives and process not in stopped]
         if not fresh:
             break
-        for group in set(fresh.values()) - {0}:
-            with contextlib.suppress(OSError):
-                os.killpg(group, signal.SIGSTOP)
         for process in fresh:
             send(process, signal.SIGSTOP)
         stopped.update(fresh)
     for process in stopped:
         send(process, signal.SIGKILL)
-    return not stopped
+    return not found

@@ -9,6 +9,7 @@ their agents, and goes too. Killed itself, its guardians go on; the runtime star
 from __future__ import annotations
 
 import array
+import contextlib
 import gc
 import os
 import select
@@ -107,18 +108,13 @@ class Spawner:
             os._exit(_GUARDIAN_BROKEN)
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            lifeline = self._lifelines.pop(pid, None)
-            if lifeline is not None and status == 0:
-                lifeline.close()
-            elif lifeline is not None:
-                self._broken.append((lifeline, os.waitstatus_to_exitcode(status)))
+        with contextlib.suppress(ChildProcessError):
+            for pid, status in proc.ended_children():
+                lifeline = self._lifelines.pop(pid, None)
+                if lifeline is not None and status == 0:
+                    lifeline.close()
+                elif lifeline is not None:
+                    self._broken.append((lifeline, os.waitstatus_to_exitcode(status)))
 
     def _end_strays(self) -> None:
         """End the orphans of killed guardians. Whose each was cannot be told: all go before any is reported."""

@@ -21,7 +21,7 @@ def default_actor_id(workspace_id: str) -> str:
 
 def operation_id(ticket_id: str, key: str) -> str:
     """The `kora_operation_id`: uuid5 of ticket and key, so that a later attempt finds what an earlier one did."""
-    return str(uuid.uuid5(uuid.UUID(ticket_id), key))
+    return str(uuid_utils.uuid5(uuid_utils.UUID(ticket_id), key))
 
 
 def parse_id(text: str) -> str:

@@ -54,6 +54,22 @@ def sh(script: str, *arguments: str) -> tuple[str, ...]:
     return ("/bin/sh", "-c", script, "sh", *arguments)
 
 
+# Each grandchild is orphaned, in a session of its own, without environment, and deaf to SIGTERM. Only descriptor 9
+# tells of it.
+TANGLE = """
+exec 9>"$1"
+for _ in 1 2 3; do
+    (setsid env -i /bin/sh -c 'trap "" TERM; echo up >&9; while :; do /bin/sleep 1000; done' &)
+done
+"""
+TANGLE_WORDS = 3
+STAY = "trap '' TERM; while :; do sleep 1000; done"
+
+
+def tangle(leash, then=STAY):
+    return sh(TANGLE + then, str(leash.path))
+
+
 @dataclass
 class Run:
     """One attempt, and the moment of its end."""

@@ -11,11 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
+from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
 from kora.agents.record import RECORD_BYTES
 from kora.domain.resolution import Outcome, Resolution, StopReason
-from kora.errors import AgentError
 
 from .conftest import WAIT_SECONDS, a_claim, a_lease, sh
 
@@ -187,13 +186,19 @@ def test_a_record_that_cannot_be_written_does_the_attempt_no_harm(start, tmp_pat
     assert sum("no longer kept" in record.getMessage() for record in caplog.records) == 1
 
 
+def peak_kibibytes():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+
+
 @pytest.mark.parametrize("flood", ["head -c 100000000 /dev/zero", "yes abcdefgh | head -c 100000000"])
 def test_a_flood_of_output_costs_little_memory_and_a_bounded_file(start, tmp_path, flood):
     start("/bin/true").wait()
-    before = psutil.Process().memory_info().rss
+    # Makes the peak of what this process ever held start anew from what it holds now.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = peak_kibibytes()
     outcome = start(*sh(f"{flood}; echo; echo done")).wait()
     assert outcome == Outcome(exit_code=0, last_output="done")
-    assert psutil.Process().memory_info().rss - before < 40_000_000
+    assert peak_kibibytes() - before < 30_000
     size = (tmp_path / "state/attempts/attempt-1.log").stat().st_size
     assert size <= RECORD_BYTES + 200
     if flood.startswith("yes"):
@@ -306,35 +311,3 @@ def test_a_stop_that_comes_too_late_does_not_count(start):
     run.kill(StopReason.TIMED_OUT)
     run.extend(a_lease())
     assert run.outcome == Outcome(exit_code=0)
-
-
-def test_resolve_executable_finds_by_path_and_by_folder(tmp_path: Path):
-    program = tmp_path / "agent"
-    program.write_text("#!/bin/sh\n")
-    program.chmod(0o755)
-    assert resolve_executable(("./agent", "x"), tmp_path, None) == str(tmp_path / "agent")
-    assert resolve_executable(("agent",), Path("/"), f"/nowhere:{tmp_path}") == str(program)
-    assert resolve_executable((str(program),), Path("/nowhere"), "") == str(program)
-    assert resolve_executable(("sh",), tmp_path, None).endswith("bin/sh")
-
-
-@pytest.mark.parametrize(
-    ("command", "said"),
-    [
-        ((), "the command is empty"),
-        (("",), "the command is empty"),
-        (("./gone",), "does not exist"),
-        (("gone",), "is not to be found on PATH"),
-        (("./plain",), "is not executable"),
-        (("plain",), "is not executable"),
-        (("./folder",), "is a directory"),
-        (("./dangling",), "is a link that leads nowhere"),
-        (("./plain/under",), "cannot be reached: Not a directory"),
-    ],
-)
-def test_resolve_executable_says_why_not(tmp_path, command, said):
-    (tmp_path / "plain").write_text("")
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "dangling").symlink_to("gone")
-    with pytest.raises(AgentError, match=said):
-        resolve_executable(command, tmp_path, str(tmp_path))

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import fcntl
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from kora.clock import SystemTime
+
+from .conftest import TANGLE_WORDS, WAIT_SECONDS, sh, tangle
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture
+def runtime(lock_path, tmp_path):
+    """Starts a runtime in a process of its own; hands back the process, its deadline and its spawner."""
+    started = []
+
+    def starts(command, lease_seconds=600.0, grace_seconds=0.2):
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.unit.kora.agents.a_runtime"),
+                *(lock_path, tmp_path, str(lease_seconds), str(grace_seconds), *command),
+            ],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        started.append(process)
+        deadline, spawner_pid = process.stdout.readline().split()
+        return process, float(deadline), psutil.Process(int(spawner_pid))
+
+    yield starts
+    for process in started:
+        process.kill()
+        process.communicate(timeout=WAIT_SECONDS)
+
+
+def wait_for_exclusive_lock(path):
+    """Waits until nobody holds the file, bounded; a thread may not be, so another program waits."""
+    subprocess.run(["flock", "--exclusive", "--wait", str(WAIT_SECONDS), path, "true"], check=True)
+
+
+def test_a_killed_runtime_leaves_nothing_and_its_lock_tells_when(runtime, leash, lock_path):
+    process, _, spawner = runtime(tangle(leash), grace_seconds=0.5)
+    leash.wait_for(TANGLE_WORDS)
+    guardian = spawner.children()
+    process.kill()
+    with lock_path.open() as lock:
+        if not leash.is_free():
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    wait_for_exclusive_lock(lock_path)
+    assert leash.is_free()
+    assert psutil.wait_procs([spawner, *guardian], timeout=WAIT_SECONDS)[1] == []
+
+
+def test_a_runtime_killed_with_its_spawner_leaves_nothing_either(runtime, leash, lock_path):
+    process, _, spawner = runtime(tangle(leash))
+    leash.wait_for(TANGLE_WORDS)
+    spawner.kill()
+    process.kill()
+    wait_for_exclusive_lock(lock_path)
+    assert leash.is_free()
+
+
+def test_a_frozen_runtime_s_agent_is_dead_by_the_lease_s_end(runtime, leash):
+    process, deadline, _ = runtime(tangle(leash), lease_seconds=4.0, grace_seconds=1.0)
+    leash.wait_for(TANGLE_WORDS)
+    process.send_signal(signal.SIGSTOP)
+    leash.wait_until_free()
+    assert SystemTime().boot_seconds() < deadline
+    assert psutil.Process(process.pid).status() == psutil.STATUS_STOPPED
+    process.send_signal(signal.SIGCONT)
+    assert "LEASE_LOST" in process.stdout.readline()
+
+
+def test_the_agent_does_not_hold_the_runtime_s_lock(runtime, lock_path):
+    process, _, spawner = runtime(sh(f"ls -l /proc/self/fd | grep -c {lock_path.name}"))
+    assert "last_output='0'" in process.stdout.readline()
+    process.kill()
+    psutil.wait_procs([spawner], timeout=WAIT_SECONDS)
+    wait_for_exclusive_lock(lock_path)
