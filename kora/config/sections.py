@@ -91,7 +91,7 @@ class Runtime(Section):
     )
     tick_seconds: Annotated[float, Field(ge=0.01, le=2, allow_inf_nan=False)] = Field(
         1.0,
-        description="how often the clock ticks, at the least: oftener where a short heartbeat or poll interval asks for it",
+        description="how often the clock ticks, at least: oftener where a short heartbeat or poll interval needs it",
     )
 
 
