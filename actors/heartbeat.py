@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.actor import KoraActor, handles
-from actors.messages import Progress, Refresh, Tick
+from actors.messages import Progress, Refresh, Refreshed, Tick
 from actors.names import LEDGER
 
 if TYPE_CHECKING:
@@ -14,33 +15,63 @@ if TYPE_CHECKING:
     from kora.domain.claim import ClaimKey
 
 
-class Heartbeat(KoraActor):
-    """Once an interval, asks for a longer lease for the attempts that made progress since the last beat, and no other.
+@dataclass(slots=True)
+class _Pulse:
+    """One attempt's progress, and how much of it has been spent on refreshes."""
 
-    Receives: `Progress` (repeated on every tick), `Tick`.  Sends: `Refresh` to the Ledger.
-    Owns: the time of the last beat.
-    On restart: hears from every Worker within a tick, and takes the last beat to be one interval ago.
+    key: ClaimKey
+    progress_at: float | None
+    spent_until: float
+    """progress up to here has earned its refresh already"""
+    due_at: float
+    asked_for: float | None = None
+    """the progress that the refresh now asked for is to spend"""
+
+
+class Heartbeat(KoraActor):
+    """Once an interval, asks for a longer lease for each attempt that made progress since its last refresh.
+
+    Asks again on every tick until the refresh is confirmed, so that what was earned is not lost with a message.
+
+    Receives: `Progress` (repeated on every tick), `Refreshed`, `Tick`.  Sends: `Refresh` to the Ledger.
+    Owns: what each attempt has earned and spent.
+    On restart: hears from every Worker within a tick, and counts the progress of the last interval.
     """
 
     def __init__(self, seat: Seat, *, interval_seconds: float, time_source: TimeSource) -> None:
         super().__init__(seat)
         self._interval_seconds = interval_seconds
-        self._beat_at = time_source.boot_seconds()
-        self._progress_since = self._beat_at - interval_seconds
-        self._by_worker: dict[str, tuple[ClaimKey, float]] = {}
+        self._time = time_source
+        self._pulses: dict[str, _Pulse] = {}
 
     @handles(Progress)
     def _on_progress(self, message: Progress) -> None:
-        if message.key is None or message.progress_at is None:
-            self._by_worker.pop(message.worker, None)
+        pulse = self._pulses.get(message.worker)
+        if message.key is None:
+            self._pulses.pop(message.worker, None)
+        elif pulse is not None and pulse.key == message.key:
+            pulse.progress_at = message.progress_at
         else:
-            self._by_worker[message.worker] = (message.key, message.progress_at)
+            self._pulses[message.worker] = _Pulse(
+                message.key,
+                message.progress_at,
+                spent_until=max(message.started_at, self._time.boot_seconds() - self._interval_seconds),
+                due_at=message.started_at + self._interval_seconds,
+            )
+
+    @handles(Refreshed)
+    def _on_refreshed(self, message: Refreshed) -> None:
+        for pulse in self._pulses.values():
+            if pulse.key.work_attempt_id == message.work_attempt_id and pulse.asked_for is not None:
+                pulse.spent_until, pulse.asked_for = pulse.asked_for, None
+                pulse.due_at = self._time.boot_seconds() + self._interval_seconds
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:
-        if tick.now < self._beat_at + self._interval_seconds:
-            return
-        earned = tuple(key for key, progress_at in self._by_worker.values() if progress_at > self._progress_since)
+        earned = []
+        for pulse in self._pulses.values():
+            if tick.now >= pulse.due_at and pulse.progress_at is not None and pulse.progress_at > pulse.spent_until:
+                pulse.asked_for = pulse.progress_at
+                earned.append(pulse.key)
         if earned:
-            self.tell(LEDGER, Refresh(keys=earned))
-        self._beat_at = self._progress_since = tick.now
+            self.tell(LEDGER, Refresh(keys=tuple(earned)))

@@ -8,30 +8,25 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from loguru import logger
 
 from actors.actor import KoraActor, handles
+from actors.herald import Herald
 from actors.messages import (
     Announce,
     Append,
     Drain,
     Ended,
     Flush,
-    Held,
-    Lost,
     Order,
     Refresh,
-    Refreshed,
     Settled,
     Tick,
     Wake,
     WhatRuns,
-    Work,
 )
-from actors.names import POLLER, RUNTIME, STATE_HOLDER
+from actors.names import POLLER
 from actors.pending import Pending
 from actors.roster import Roster
-from kora.agents.port import Lease
 from kora.domain.resolution import hand_back
-from kora.domain.state import CLAIM_ACQUIRED, CLAIM_RELEASED, PrimaryState
-from kora.errors import StoreUnavailableError
+from kora.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +34,7 @@ if TYPE_CHECKING:
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
-    from kora.store.port import Turn, TurnResult, Writer
+    from kora.store.port import Turn, Writer
 
 _BACKOFF_FIRST_SECONDS: Final = 0.05
 _BACKOFF_CAP_SECONDS: Final = 2.0
@@ -86,18 +81,16 @@ class Ledger(KoraActor):
         self._open_writer = open_writer
         self._workers = workers
         self._predecessors = predecessors
-        self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
         self._time = time_source
         self._writer: Writer | None = None
         self._incarnation = 0
-        self._count = 0
         self._roster = Roster(workers)
         self._pending = Pending(lease_seconds=lease_seconds, max_attempts=max_attempts)
+        self._herald = Herald(self, self._roster, self._pending, lease_seconds=lease_seconds, max_attempts=max_attempts)
         self._unsure = True
         """the store may say that this runtime holds what no Worker has"""
         self._draining = False
-        self._told_held = False
         self._backoff_seconds = 0.0
 
     def on_start(self) -> None:
@@ -178,7 +171,11 @@ class Ledger(KoraActor):
     @handles(Flush)
     def _on_flush(self, _: Flush) -> bool:
         """Whether everything received so far is written."""
-        self._turn()
+        try:
+            self._turn()
+        except StoreError:
+            # Whoever asks is about to end, and is served best by an answer.
+            return False
         return not self._pending
 
     # --- the turn ---
@@ -188,12 +185,11 @@ class Ledger(KoraActor):
             writer = self._writer or self._begin()
             if self._unsure and self._roster.complete:
                 self._reconcile(writer)
+            woken = self._pending.sweep and writer.changed()
             returned = self._predecessors.ended() if self._pending.sweep else ()
             asked_at = self._time.boot_seconds()
             turn = self._fold(returned, asked_at)
             result = None if turn is None else writer.turn(self._incarnation, turn)
-            if self._pending.sweep and writer.changed():
-                self.tell(POLLER, Wake())
         except StoreUnavailableError as error:
             self._back_off(error)
             return
@@ -203,10 +199,15 @@ class Ledger(KoraActor):
         self._predecessors.forget(returned)
         self._pending.clear(written=turn)
         if turn is not None and result is not None:
-            self._tell(turn, result, asked_at)
-            self._publish(turn, result)
-        elif self._pending.news:
-            self._publish(None, None)
+            if self._herald.tell_turn(self._incarnation, turn, result, asked_at):
+                self.wake_at = time.monotonic()
+            woken = woken or bool(result.returned)
+        if self._pending.news and not self._unsure:
+            # Half a set would look like an end: nothing is told before every Worker has answered and the store agrees.
+            self._herald.tell_held(self._incarnation, turn, result, draining=self._draining)
+        if woken:
+            # After the held set, which may just have said that the board is empty.
+            self.tell(POLLER, Wake())
 
     def _fold(self, returned: Sequence[str], now: float) -> Turn | None:
         ending = self._pending.settle.keys()
@@ -229,6 +230,8 @@ class Ledger(KoraActor):
         self._writer = writer
         for worker in self._workers:
             self.tell(worker, WhatRuns(incarnation=self._incarnation))
+        # A new handle knows nothing of what was written while there was none.
+        self.tell(POLLER, Wake())
         return writer
 
     def _reconcile(self, writer: Writer) -> None:
@@ -249,68 +252,3 @@ class Ledger(KoraActor):
         self._unsure = True
         self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_FIRST_SECONDS), _BACKOFF_CAP_SECONDS)
         self.wake_at = time.monotonic() + self._backoff_seconds
-
-    # --- what came of it ---
-
-    def _tell(self, turn: Turn, result: TurnResult, asked_at: float) -> None:
-        lease = Lease(deadline=asked_at + self._lease_seconds, lease_seconds=self._lease_seconds)
-        for key in result.refreshed:
-            if (given := self._roster.given(key.work_attempt_id)) is not None:
-                self.tell(given.worker, Refreshed(work_attempt_id=key.work_attempt_id, lease=lease))
-        for key in result.lost:
-            if (given := self._roster.given(key.work_attempt_id)) is not None:
-                self.tell(given.worker, Lost(work_attempt_id=key.work_attempt_id))
-        stale = {key.work_attempt_id for key in result.stale}
-        for settlement in turn.settle:
-            self._tell_settled(settlement.key.work_attempt_id, stale=settlement.key.work_attempt_id in stale)
-            if settlement.key.work_attempt_id not in stale:
-                logger.info("{}: {} {}", settlement.key.ticket_id, settlement.resolution, settlement.summary)
-        for fault in result.set_aside:
-            logger.error("the store refused a row, which was left out: {}", fault)
-            self._unsure = True
-        if result.returned:
-            logger.info("{} tickets whose lease had run out are back on the board", result.returned)
-        for worker, claim in zip(self._roster.free(), result.claims, strict=False):
-            self._hand_over(worker, claim, lease)
-
-    def _hand_over(self, worker: str, claim: Claim, lease: Lease) -> None:
-        self._roster.give(worker, claim)
-        logger.debug("{}: attempt {} goes to {}", claim.key.ticket_id, claim.attempt, worker)
-        work = Work(claim, lease, self._incarnation, self._roster.generation(worker))
-        self.tell(worker, work)
-
-    def _tell_settled(self, work_attempt_id: str, *, stale: bool) -> None:
-        given = self._roster.take_back(work_attempt_id)
-        worker = self._pending.ended_by.pop(work_attempt_id, None) or (given.worker if given else None)
-        if stale:
-            logger.warning("attempt {}: its claim was another's by then, nothing was written", work_attempt_id)
-        if worker is not None:
-            self.tell(worker, Settled(work_attempt_id=work_attempt_id))
-
-    def _publish(self, turn: Turn | None, result: TurnResult | None) -> None:
-        """Tell the held set, and whether the Poller's order has emptied the board."""
-        self._pending.news = False
-        self._count += 1
-        ordered = turn.claim.count if turn is not None and turn.claim is not None else 0
-        exhausted = result is not None and len(result.claims) < ordered
-        if exhausted:
-            self._pending.order = None
-        held = Held(
-            version=(self._incarnation, self._count),
-            attempts=self._roster.attempts,
-            exhausted=exhausted,
-            next_eligible_in_seconds=result.next_eligible_in_seconds if result is not None else None,
-        )
-        self.tell(POLLER, held)
-        self.tell(RUNTIME, held)
-        self._mirror(held)
-
-    def _mirror(self, held: Held) -> None:
-        """Tell the StateHolder; where there is none, say so once for each transition that goes unseen."""
-        holds = bool(held.attempts)
-        if self.seat.directory.is_served(STATE_HOLDER):
-            self.tell(STATE_HOLDER, held)
-        elif holds is not self._told_held:
-            target, trigger = (PrimaryState.ACTIVE, CLAIM_ACQUIRED) if holds else (PrimaryState.READY, CLAIM_RELEASED)
-            logger.debug("operational state to {} ({}) skipped: holder not initialized", target, trigger)
-        self._told_held = holds

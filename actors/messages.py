@@ -65,6 +65,8 @@ class Held(Message):
     exhausted: bool = False
     """the Poller's order found fewer tickets than there was room for, and stands no longer"""
     next_eligible_in_seconds: float | None = None
+    drained: bool = False
+    """the Ledger was told to drain, and nothing is held or left to be written"""
 
 
 # --- the Poller ---
@@ -133,7 +135,7 @@ class Announce(ControlMessage):
     """what ended and was not yet acknowledged"""
 
 
-# --- Workers ---
+# --- Workers; `Refreshed` goes to the Heartbeat as well ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +185,12 @@ class AgentEnded(ControlMessage):
 
 
 class Progress(Message):
-    """What a Worker runs and when that last made progress; `key` is None when it runs nothing."""
+    """What a Worker runs, since when, and when that last made progress; `key` is None when it runs nothing."""
 
     worker: str
-    key: ClaimKey | None
-    progress_at: float | None
+    key: ClaimKey | None = None
+    started_at: float = 0.0
+    progress_at: float | None = None
 
 
 # --- the StateHolder ---

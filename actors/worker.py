@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from loguru import logger
@@ -33,11 +35,31 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Post:
-    """What outlives a Worker under its name: the attempt that was taken up there, until its end is on record."""
+    """What outlives a Worker under its name: the attempt that was taken up there, until its end is on record.
+
+    It is manned by one generation at a time: a Worker that was retired, and wakes late, can start nothing here.
+    """
 
     claim: Claim | None = None
     agent: RunningAgent | None = None
     ended: Ended | None = None
+    _generation: int = 0
+    _mutex: threading.Lock = field(default_factory=threading.Lock)
+
+    def man(self, generation: int) -> None:
+        """From now on only this generation takes up work here."""
+        with self._mutex:
+            self._generation = generation
+
+    def take_up(self, generation: int, claim: Claim, start: Callable[[], RunningAgent]) -> bool:
+        """Start the claim's agent; False, and nothing is started, when another generation mans the post."""
+        with self._mutex:
+            if generation != self._generation:
+                return False
+            # The claim first: should the start fail, a successor finds what was taken up.
+            self.claim = claim
+            self.agent = start()
+            return True
 
 
 class Worker(KoraActor):
@@ -61,6 +83,7 @@ class Worker(KoraActor):
     def on_start(self) -> None:
         """Take over the post, ending what runs there."""
         post = self._post
+        post.man(self.seat.generation)
         if post.claim is not None and post.ended is None:
             if post.agent is None:
                 given_back = hand_back(
@@ -128,9 +151,12 @@ class Worker(KoraActor):
         post = self._post
         agent = post.agent if post.ended is None else None
         if agent is None or post.claim is None:
-            self.tell(HEARTBEAT, Progress(worker=self.seat.name, key=None, progress_at=None))
+            self.tell(HEARTBEAT, Progress(worker=self.seat.name))
             return
-        self.tell(HEARTBEAT, Progress(worker=self.seat.name, key=post.claim.key, progress_at=agent.progress_at))
+        progress = Progress(
+            worker=self.seat.name, key=post.claim.key, started_at=agent.started_at, progress_at=agent.progress_at
+        )
+        self.tell(HEARTBEAT, progress)
         self._enforce_limits(agent, tick.now)
 
     @handles(Drain)
@@ -141,13 +167,14 @@ class Worker(KoraActor):
             agent.kill(StopReason.DRAINED)
 
     def _run(self, work: Work) -> None:
-        attempt = work.claim.key.work_attempt_id
-        directory, name = self.seat.directory, self.seat.name
-        self._post.claim = work.claim
         # By name, and not through this actor: the end must reach whoever serves the name by then.
-        self._post.agent = self._agent.start(
-            work.claim, work.lease, lambda: directory.tell(name, AgentEnded(work_attempt_id=attempt))
-        )
+        directory, name = self.seat.directory, self.seat.name
+        ended = AgentEnded(work_attempt_id=work.claim.key.work_attempt_id)
+
+        def start() -> RunningAgent:
+            return self._agent.start(work.claim, work.lease, lambda: directory.tell(name, ended))
+
+        self._post.take_up(self.seat.generation, work.claim, start)
 
     def _running(self, work_attempt_id: str) -> RunningAgent | None:
         post = self._post

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final, Self
 
 import pykka
@@ -15,17 +16,25 @@ from loguru import logger
 from actors import tree
 from actors.messages import Append, Drain, Flush, Held, Transition
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
-from actors.supervision import ChildSpec, Directory, GaveUpError, Report, Supervisor, SupervisorSpec
+from actors.supervision import (
+    ChildSpec,
+    CommandTimeoutError,
+    Directory,
+    GaveUpError,
+    Report,
+    Supervisor,
+    SupervisorSpec,
+)
 from actors.worker import Post
 from kora import __version__, logging
-from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
+from kora.agents.command import CommandAgent, resolve_executable
 from kora.agents.containment import Containment
 from kora.clock import SystemTime
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.domain.state import BOOTED, PrimaryState
-from kora.errors import StartError, StoreUnavailableError
+from kora.errors import StartError, StoreError, StoreUnavailableError
 from kora.signals import Signals
 from kora.state_dir import StateDir
 from kora.store.open import open_store
@@ -53,6 +62,8 @@ Plan = Callable[[tree.Parts, Mapping[str, Post]], Mapping[str, ChildSpec]]
 """which children there are, made from their parts and the Workers' posts"""
 
 _TICKS_A_BEAT: Final = 4
+_DESCRIPTORS_AT_REST: Final = 128
+_DESCRIPTORS_AN_ATTEMPT: Final = 12
 _TICK_LEAST_SECONDS: Final = 0.01
 _FATAL: Final = frozenset({"child_abandoned", "gave_up"})
 
@@ -78,34 +89,30 @@ class Runtime:
     def _open(self) -> None:
         settings = self._settings
         agent = settings.agent
-        folder = settings.path.parent
-        resolve_executable(agent.command, folder, os.environ.get("PATH") if "PATH" in agent.env_allow else None)
+        path = os.environ.get("PATH") if "PATH" in agent.env_allow else None
+        resolve_executable(agent.command, settings.path.parent, path)
+        _allow_descriptors(settings.workers.count)
         self._state_dir = StateDir(settings.runtime.state_dir)
-        self._opened.callback(lambda: self._state_dir.close(nothing_held=not (self._held and self._held.attempts)))
+        self._opened.callback(self._state_dir.close)
         self._store = self._opened.enter_context(
             open_store(settings.runtime.store, workspace_id=settings.runtime.workspace, actor_id=settings.runtime.actor)
         )
         self._reader = self._store.reader()
         self._opened.callback(self._reader.close)
         self.runtime_id = new_id()
-        record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
-        containment = Containment(self._state_dir.register(self.runtime_id))
+        self._record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
+        lock_fd = self._state_dir.register(self.runtime_id)
+        self._opened.callback(self._unregister)
+        containment = Containment(lock_fd)
         self._opened.callback(containment.close)
+        self._opened.callback(self._end_agents)
         self._time = SystemTime()
-        command = CommandSettings(
-            command=agent.command,
-            workdir=agent.workdir,
-            timeout_seconds=agent.timeout_seconds,
-            stall_seconds=agent.stall_seconds,
-            grace_seconds=agent.grace_seconds,
-            env_allow=agent.env_allow,
-            progress=agent.progress,
-            folder=folder,
-        )
         self._posts: dict[str, Post] = tree.posts(settings.workers.count)
         parts = tree.Parts(
-            agent=CommandAgent(command, containment, state_dir=settings.runtime.state_dir, time_source=self._time),
-            open_writer=lambda: self._store.writer(record),
+            agent=CommandAgent(
+                agent.command_settings(), containment, state_dir=settings.runtime.state_dir, time_source=self._time
+            ),
+            open_writer=lambda: self._store.writer(self._record),
             open_reader=self._store.reader,
             predecessors=self._state_dir,
             time_source=self._time,
@@ -147,9 +154,8 @@ class Runtime:
         self._directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         try:
             self._supervisor.start(_START_SECONDS)
-        except GaveUpError as error:
-            msg = f"the actors could not be started: {error}"
-            raise StartError(msg) from None
+        except (GaveUpError, CommandTimeoutError) as error:
+            raise StartError(f"the actors could not be started: {error}") from None
 
     def tell(self, name: str, message: object) -> None:
         """Send a message to an actor's name."""
@@ -177,42 +183,43 @@ class Runtime:
         What still runs after `drain_seconds` is ended and released; after a further signal, everything at once.
         """
         settings = self._settings
-        before = signals.count if signals else 0
         deadline = self._time.boot_seconds() + settings.control.drain_seconds
         patience = deadline + settings.agent.grace_seconds + ABORT_SECONDS
         aborted = False
-        self._tell_drain(Drain(deadline=deadline))
-        with suppress(pykka.Timeout, pykka.ActorDeadError):
-            self._directory.ask(LEDGER, Flush(), _FLUSH_SECONDS)
-        self._listen(0.0)
-        while (
-            (self._held is None or self._held.attempts) and self._time.boot_seconds() < patience and not self._failure
-        ):
-            self._failure = self._supervisor.wait_failed(0.0)
-            if signals and signals.count > before and not aborted:
+        while not self._drained() and self._time.boot_seconds() < patience and not self.wait(0.0):
+            if signals and signals.count > 1 and not aborted:
                 aborted = True
                 logger.warning("aborting: the agents are ended now")
                 deadline = self._time.boot_seconds()
                 patience = deadline + ABORT_SECONDS
             self._tell_drain(Drain(deadline=deadline, at_once=aborted))
             self._listen(_LOOK_SECONDS)
-        return not aborted and self._held is not None and not self._held.attempts
+        return not aborted and self._drained()
 
     def close(self) -> None:
         """Stop every actor, end every agent, and leave. Claims that are still held are the successor's to return."""
-        for name in (STATE_HOLDER, LEDGER):
-            with suppress(pykka.Timeout, pykka.ActorDeadError):
-                self._directory.ask(name, Flush(), _FLUSH_SECONDS)
-        self._listen(0.0)
-        for name in self._supervisor.stop(self._patience_seconds()):
-            logger.warning("{} would not stop and is left behind", name)
+        with self._opened:
+            for name in (STATE_HOLDER, LEDGER):
+                # What the mirror has yet to say, the Ledger has yet to write.
+                with suppress(pykka.Timeout, pykka.ActorDeadError):
+                    self._directory.ask(name, Flush(), _FLUSH_SECONDS)
+            patience_seconds = sum(child.shutdown_seconds for child in self._children.values()) + ABORT_SECONDS
+            for name in self._supervisor.stop(patience_seconds):
+                logger.warning("{} would not stop and is left behind", name)
+
+    def _end_agents(self) -> None:
         for post in self._posts.values():
             if post.agent is not None:
                 post.agent.kill(StopReason.DRAINED)
-        self._opened.close()
 
-    def _patience_seconds(self) -> float:
-        return sum(child.shutdown_seconds for child in self._children.values()) + ABORT_SECONDS
+    def _unregister(self) -> None:
+        """Leave nothing to return; unless the store says that there is, or says nothing."""
+        with suppress(StoreError), closing(self._store.writer(self._record)) as writer:
+            if not writer.holds_any([self.runtime_id]):
+                self._state_dir.unregister()
+
+    def _drained(self) -> bool:
+        return self._held is not None and self._held.drained
 
     def _tell_drain(self, drain: Drain) -> None:
         for name in (POLLER, LEDGER, *self._posts):
@@ -236,6 +243,19 @@ class Runtime:
                 "offender": report.offender,
             }
             self._directory.tell(LEDGER, Append(events=(NewEvent(event_type, payload),)))
+
+
+def _allow_descriptors(workers: int) -> None:
+    """Raise this process's limit of open files to what so many attempts need. Raises `StartError` if it may not."""
+    needed = _DESCRIPTORS_AT_REST + workers * _DESCRIPTORS_AN_ATTEMPT
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise StartError(
+                f"{workers} workers need {needed:,} open files, and this process may have {hard:,}: "
+                "raise the limit (ulimit -n), or set workers.count lower"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _tick_seconds(settings: Settings) -> float:

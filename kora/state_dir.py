@@ -13,6 +13,8 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from loguru import logger
+
 from kora.errors import StartError
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class StateDir:
         self._own: str | None = None
         self._own_fd = -1
         self._predecessors: dict[str, int] = {}
+        self._unreadable = False
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._runtimes.mkdir(mode=0o700, exist_ok=True)
@@ -54,10 +57,16 @@ class StateDir:
 
     def ended(self) -> Sequence[str]:
         """The predecessors of which it is sure that no agent is left; the same ones again until they are forgotten."""
-        for file in self._runtimes.iterdir():
-            known = file.name == self._own or file.name in self._predecessors
-            if not known and (fd := _seize(file)) is not None:
-                self._predecessors[file.name] = fd
+        try:
+            for file in self._runtimes.iterdir():
+                known = file.name == self._own or file.name in self._predecessors
+                if not known and (fd := _seize(file)) is not None:
+                    self._predecessors[file.name] = fd
+        except OSError as error:
+            # Their leases run out by themselves: no reason to stop the work.
+            if not self._unreadable:
+                logger.warning("{}: cannot look for dead predecessors: {}", self._runtimes, error.strerror)
+            self._unreadable = True
         return tuple(self._predecessors)
 
     def forget(self, runtime_ids: Sequence[str]) -> None:
@@ -68,11 +77,14 @@ class StateDir:
                 (self._runtimes / runtime_id).unlink(missing_ok=True)
                 os.close(fd)
 
-    def close(self, *, nothing_held: bool) -> None:
-        """Leave. With nothing held there is nothing for a successor to return."""
+    def unregister(self) -> None:
+        """This runtime holds nothing: there is nothing for a successor to return."""
         if self._own is not None:
-            if nothing_held:
-                (self._runtimes / self._own).unlink(missing_ok=True)
+            (self._runtimes / self._own).unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave."""
+        if self._own is not None:
             os.close(self._own_fd)
         for fd in self._predecessors.values():
             os.close(fd)

@@ -47,13 +47,11 @@ class CommandSettings:
     """which of the runtime's environment variables the agent gets"""
     progress: Progress = "lines"
     """what counts as progress: every line of output, or only lines that say so"""
-    folder: Path | None = None
-    """the configuration's folder, where a command with a slash is looked up; None: `workdir`"""
 
     def program(self) -> str:
         """What is to be run: a path, or a name that is searched in PATH."""
         name = self.command[0]
-        return str((self.folder or self.workdir) / name) if "/" in name else name
+        return str(self.workdir / name) if "/" in name else name
 
 
 class CommandAgent:

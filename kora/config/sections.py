@@ -98,8 +98,9 @@ class Runtime(Section):
 class Child(Section):
     """How the supervisor treats one of its children."""
 
-    restart: Literal["permanent", "transient", "temporary"] = Field(
-        "permanent", description="restarted always, unless it ended normally, or never"
+    restart: Literal["permanent", "transient"] = Field(
+        "permanent",
+        description='restarted always, or unless it ended normally; state_holder may also be "temporary": never',
     )
     shutdown_seconds: Seconds = Field(5.0, description="how long it may take to stop")
     start_seconds: PositiveSeconds = Field(10.0, description="how long it may take to start")
@@ -113,11 +114,19 @@ class Child(Section):
     )
 
 
+class Observer(Child):
+    """A child without which the work goes on."""
+
+    restart: Literal["permanent", "transient", "temporary"] = Field(  # type: ignore[assignment]  # one choice more
+        "permanent", description="restarted always, unless it ended normally, or never"
+    )
+
+
 class Children(Section):
     """The supervisor's children by name; `worker` stands for all Workers."""
 
     clock: Child = Child()
-    state_holder: Child = Child()
+    state_holder: Observer = Observer()
     ledger: Child = Child()
     worker: Child = Child()
     heartbeat: Child = Child()

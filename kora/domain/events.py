@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 from pydantic import BaseModel, ConfigDict
+
+from kora.domain.ids import new_id
 
 GENESIS: Final = bytes(32)
 """what stands before a chain's first event"""
@@ -36,11 +38,15 @@ class EventType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewEvent:
-    """An event that is to be appended. `payload` must be JSON's own types."""
+    """An event that is to be appended. `payload` must be JSON's own types.
+
+    The id is its sender's, so that an event that is handed over twice is written once.
+    """
 
     event_type: EventType
     payload: dict[str, Any]
     ticket_id: str | None = None
+    event_id: str = field(default_factory=new_id)
 
 
 class Event(BaseModel):

@@ -120,7 +120,8 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
     counts = dict(claim.ticket.failure_count_by_reason)
     verdict = _verdict(outcome, counts)
     if verdict.reason is not None:
-        counts[verdict.reason] = counts.get(verdict.reason, 0) + 1
+        # Plain text, not the enum's member: this is what the store writes as JSON.
+        counts[verdict.reason.value] = counts.get(verdict.reason, 0) + 1
     resolution, summary = verdict.resolution, verdict.summary
     if resolution is Resolution.FAILED_RETRYABLE and verdict.reason in LOGICAL:
         failures = sum(counts.get(reason, 0) for reason in LOGICAL)
@@ -157,6 +158,15 @@ def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
         next_eligible_offset_seconds=None,
         failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
     )
+
+
+def unsettled(claim: Claim, fault: str, *, max_attempts: int) -> Settlement:
+    """The settlement of an attempt whose true end the store refused to write: a fault of dispatch, nobody's blame."""
+    outcome = Outcome(fault=f"its end could not be written: {fault}")
+    settlement = settle(claim, outcome, max_attempts=max_attempts)
+    if settlement is None:
+        raise AssertionError("a fault always has a settlement")
+    return settlement
 
 
 def _transient(counts: dict[str, int], reason: Reason, summary: str) -> _Verdict:

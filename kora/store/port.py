@@ -47,8 +47,15 @@ class Turn:
     sweep: bool = False
     claim: ClaimOrder | None = None
     append: Sequence[NewEvent] = ()
+    """an event whose id stands in the log already is not written again"""
     max_attempts: int = 10
     """a returned ticket that was attempted so often waits for an operator"""
+
+    @property
+    def is_sweep_only(self) -> bool:
+        """Whether there is nothing to do but to look for leases that ran out."""
+        others = (self.refresh, self.settle, self.return_holders, self.claim, self.append)
+        return self.sweep and not any(others)
 
 
 @dataclass(slots=True)
@@ -62,9 +69,9 @@ class TurnResult:
     settled: list[ClaimKey] = field(default_factory=list)
     """settled now, or already settled by a turn whose answer was lost"""
     stale: list[ClaimKey] = field(default_factory=list)
-    """settlements refused: nothing was changed"""
-    returned: int = 0
-    """tickets returned by the sweep or from dead holders"""
+    """settlements refused: nothing was changed. One that is neither settled nor stale was set aside"""
+    returned: list[ClaimKey] = field(default_factory=list)
+    """claims that the sweep ended, this runtime's own among them, or that dead holders had"""
     next_eligible_in_seconds: float | None = None
     """when the next ticket of this actor falls due, if the claim found fewer than ordered and one is dated"""
     set_aside: list[str] = field(default_factory=list)

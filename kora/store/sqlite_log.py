@@ -35,10 +35,11 @@ class ChainLog:
         *,
         ticket_id: str | None = None,
         ticket_no: int | None = None,
+        event_id: str | None = None,
     ) -> None:
         """One more event. Raises `TypeError` for a payload that JSON cannot spell; the chain is then as it was."""
         seq, prev = self._tail[0] + 1, self._tail[1]
-        event_id, text = new_id(), canonical(payload)
+        event_id, text = event_id or new_id(), canonical(payload)
         this = event_hash(
             prev,
             chain_id=self._chain_id,

@@ -228,6 +228,10 @@ INSERT INTO events (event_id, event_type, occurred_at, workspace_id, ticket_no, 
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 
+IS_IN_LOG: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no IS NULL"
+
+IS_IN_LOG_OF_TICKET: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no = ?"
+
 _EVENT: Final = """
 SELECT e.seq, e.event_id, e.event_type, e.occurred_at, e.workspace_id, t.ticket_id, e.payload, e.chain_id, e.chain_seq,
        e.prev_event_hash, e.this_event_hash

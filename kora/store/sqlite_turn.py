@@ -15,7 +15,16 @@ from kora.store.port import TurnResult
 from kora.store.sqlite_errors import ROW_ERRORS
 from kora.store.sqlite_log import ChainLog
 from kora.store.sqlite_rows import claim_keys, json_array
-from kora.store.sqlite_statements import ABANDON_ATTEMPT, HELD_BY_ANY, REFRESH, RETURN_TICKET, RUN_OUT, TICKET_NO
+from kora.store.sqlite_statements import (
+    ABANDON_ATTEMPT,
+    HELD_BY_ANY,
+    IS_IN_LOG,
+    IS_IN_LOG_OF_TICKET,
+    REFRESH,
+    RETURN_TICKET,
+    RUN_OUT,
+    TICKET_NO,
+)
 
 LEASE_RAN_OUT: Final = "lease expired"
 HOLDER_GONE: Final = "holder is gone"
@@ -134,19 +143,35 @@ def _give_back(turn: OpenTurn, held: Sequence[_Held], why: str, max_attempts: in
             turn.log.append(EventType.EXPIRED, payload, ticket_id=row.ticket_id, ticket_no=row.ticket_no)
         return list(rows)
 
-    turn.result.returned += len(turn.each(held, write, lambda row: f"return of ticket {row.ticket_id}"))
+    done = turn.each(held, write, lambda row: f"return of ticket {row.ticket_id}")
+    turn.result.returned += [ClaimKey(row.ticket_id, row.claim_fence_token, row.work_attempt_id) for row in done]
 
 
 def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:
-    """The events others asked for stand in this runtime's chain, in the order given."""
+    """The events others asked for stand in this runtime's chain, each once, in the order given."""
 
     def write(rows: Sequence[NewEvent]) -> list[None]:
         for event in rows:
             number = None if event.ticket_id is None else _ticket_no(turn, event.ticket_id)
-            turn.log.append(event.event_type, event.payload, ticket_id=event.ticket_id, ticket_no=number)
+            if not _is_in_log(turn, event.event_id, number):
+                turn.log.append(
+                    event.event_type,
+                    event.payload,
+                    ticket_id=event.ticket_id,
+                    ticket_no=number,
+                    event_id=event.event_id,
+                )
         return []
 
     turn.each(events, write, lambda event: f"event {event.event_type}")
+
+
+def _is_in_log(turn: OpenTurn, event_id: str, ticket_no: int | None) -> bool:
+    if ticket_no is None:
+        row = turn.connection.execute(IS_IN_LOG, (event_id,)).fetchone()
+    else:
+        row = turn.connection.execute(IS_IN_LOG_OF_TICKET, (event_id, ticket_no)).fetchone()
+    return bool(row != (0,))
 
 
 def _ticket_no(turn: OpenTurn, ticket_id: str) -> int:

@@ -15,7 +15,7 @@ from kora.store.sqlite_connection import WRITER_SECONDS, Place, connect, writing
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_log import ChainLog
 from kora.store.sqlite_rows import TicketRow, claim_of, json_array
-from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, INCARNATION, RAISE_INCARNATION
+from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, INCARNATION, RAISE_INCARNATION, RUN_OUT
 
 
 class SqliteWriter:
@@ -40,6 +40,11 @@ class SqliteWriter:
 
     def turn(self, incarnation: int, turn: Turn) -> TurnResult:
         """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
+        if not (turn.is_sweep_only and self._nothing_ran_out()):
+            return self._turn(incarnation, turn)
+        return TurnResult()
+
+    def _turn(self, incarnation: int, turn: Turn) -> TurnResult:
         with writing(self._connection, self._place.path):
             self._check(incarnation)
             opened = self._open_turn()
@@ -86,6 +91,12 @@ class SqliteWriter:
         """Give the connection back."""
         with translated(self._place.path):
             self._connection.close()
+
+    def _nothing_ran_out(self) -> bool:
+        """So that an idle runtime leaves the write lock alone: frozen with it in hand, it would stop every other."""
+        with translated(self._place.path):
+            bound = (self._place.workspace_id, self._place.time.now_us())
+            return self._connection.execute(RUN_OUT, bound).fetchone() is None
 
     def _check(self, incarnation: int) -> None:
         bound = (self._runtime.runtime_id, self._place.workspace_id)

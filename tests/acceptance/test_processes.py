@@ -127,6 +127,41 @@ def test_a_second_signal_aborts_and_releases(home):
     assert_sound(home)
 
 
+def test_two_signals_in_one_breath_abort_as_well(home):
+    home.configure(agent={"command": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], "grace_seconds": 60})
+    home.add(1)
+    process = home.start("run")
+    wait_until(home, lambda: "goes to worker" in home.log(), process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(PATIENCE_SECONDS) == 1, home.log()
+    assert home.left_over() == []
+    assert [(ticket["sea_status"], ticket["claim"]) for ticket in home.tickets()] == [("released", None)]
+
+
+@pytest.mark.parametrize(
+    ("script", "status", "reason"),
+    [
+        ("exit 3", "failed_retryable", "agent_exit"),
+        ("exit 75", "released", "agent_temporary"),
+        ("kill -9 $$", "released", "agent_signal"),
+        ('echo \'{"kora":"result"}\'', "failed_retryable", "agent_protocol"),
+    ],
+)
+def test_a_failing_agent_is_tried_again_after_its_pause_and_not_before(home, script, status, reason):
+    home.configure(agent={"command": ["sh", "-c", script]})
+    home.add(1)
+    process = home.start("run")
+    wait_until(home, lambda: "claim_released" in home.kora("events").stdout, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    [ticket] = home.tickets()
+    assert (ticket["sea_status"], ticket["failure_count_by_reason"]) == (status, {reason: 1})
+    assert ticket["work_attempt_count"] == 1
+    [resolved] = [event for event in home.events() if event["event_type"] == "kora.sea_ticket.resolved"]
+    assert resolved["payload"]["next_eligible_offset_seconds"] == 60
+
+
 def test_ctrl_c_reaches_the_runtime_alone_and_is_a_drain(home):
     home.configure(agent={"command": home.journal_command(0.5)})
     home.add(2)
@@ -145,7 +180,8 @@ def test_after_a_kill_nothing_runs_on_and_a_restart_returns_the_claims_at_once(h
     process.kill()
     process.wait()
     assert psutil.wait_procs(home.left_over(), timeout=20)[1] == []
-    home.configure()
+    # Nobody waits for the next poll: what is returned is asked for at once.
+    home.configure(poller={"poll_interval_seconds": 3_600})
     again = home.start("run", "--until-idle")
     assert again.wait(PATIENCE_SECONDS) == 0, home.log()
     assert_each_completed_once(home)

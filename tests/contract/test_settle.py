@@ -162,7 +162,7 @@ def test_a_settlement_that_ran_out_but_was_not_taken_over_still_counts(runtime, 
 
     result = runtime.settle(ends(claim), sweep=True)
 
-    assert (result.settled, result.returned) == ([claim.key], 0)
+    assert (result.settled, result.returned) == ([claim.key], [])
     assert reader.ticket(ticket_id).sea_status is Status.COMPLETED
 
 
@@ -232,7 +232,7 @@ def test_a_sweep_returns_what_ran_out_whoever_held_it(*, runtime, other, add, cl
     result = other.turn(sweep=True)
 
     ticket = reader.ticket(short)
-    assert result.returned == 1
+    assert len(result.returned) == 1
     assert (ticket.sea_status, ticket.claim, ticket.next_eligible_at) == (Status.ASSIGNED, None, None)
     assert log(short)[1:] == [(EXPIRED, {"holder": runtime.id, "work_attempt_id": claim.key.work_attempt_id})]
     assert {event.chain_id for event in reader.events(event_types=[EXPIRED])} == {other.id}
@@ -261,7 +261,7 @@ def test_a_lease_refreshed_in_the_same_turn_is_not_swept(runtime, add, clock):
 
     result = runtime.turn(refresh=[claim.key], refresh_seconds=10.0, sweep=True)
 
-    assert (result.refreshed, result.returned) == ([claim.key], 0)
+    assert (result.refreshed, result.returned) == ([claim.key], [])
 
 
 def test_what_a_dead_holder_held_is_returned_at_once(*, runtime, other, add, reader, log, place):
@@ -271,7 +271,7 @@ def test_what_a_dead_holder_held_is_returned_at_once(*, runtime, other, add, rea
 
     result = runtime.turn(return_holders=[other.id, "unknown"])
 
-    assert result.returned == 1
+    assert len(result.returned) == 1
     assert reader.ticket(theirs).sea_status is Status.ASSIGNED
     assert log(theirs)[1:] == [(EXPIRED, {"holder": other.id, "work_attempt_id": claim.key.work_attempt_id})]
     assert place.ledger(theirs)[0][4] == "holder is gone"
@@ -410,7 +410,7 @@ def test_a_ticket_that_cannot_be_swept_does_not_keep_the_others(runtime, other, 
 
     result = other.turn(sweep=True)
 
-    assert (result.returned, len(result.set_aside)) == (2, 1)
+    assert (len(result.returned), len(result.set_aside)) == (2, 1)
 
 
 def test_a_repeated_turn_does_no_harm(runtime, add, ends, reader):

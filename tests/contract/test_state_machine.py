@@ -70,7 +70,7 @@ class Board(RuleBasedStateMachine):
             for ticket_id, (claim, until) in self.held.items()
             if claim.holder in others or (sweep and until <= self.clock.us)
         ]
-        assert result.returned == len(gone)
+        assert len(result.returned) == len(gone)
         for ticket_id in gone:
             del self.held[ticket_id]
         for claim in result.claims:

@@ -1,65 +1,113 @@
-"""Progress earns a refresh; nothing else does."""
+"""Progress earns a refresh; nothing else does, and what was earned is not lost."""
 
 from __future__ import annotations
 
 import pytest
 
 from actors.heartbeat import Heartbeat
-from actors.messages import Progress, Refresh, Tick
+from actors.messages import Progress, Refresh, Refreshed, Tick
 from actors.names import HEARTBEAT, LEDGER
+from kora.agents.port import Lease
 from kora.domain.claim import ClaimKey
 
 KEY = ClaimKey("ticket", 1, "attempt")
 OTHER = ClaimKey("other", 1, "attempt-2")
+START = 1_000.0
+
+
+class Ward:
+    """A Heartbeat, its clock, and what it asked for."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.enter()
+
+    def enter(self):
+        self.heartbeat = self.stage.put(
+            HEARTBEAT, lambda seat: Heartbeat(seat, interval_seconds=60.0, time_source=self.stage.time)
+        )
+
+    def progress(self, at, key=KEY, worker="worker-1"):
+        self.heartbeat.on_receive(Progress(worker=worker, key=key, started_at=START, progress_at=at))
+
+    def tick(self, seconds=0.0):
+        self.stage.time.seconds += seconds
+        self.heartbeat.on_receive(Tick(now=self.stage.time.seconds))
+        return [key for message in self.stage.said(LEDGER) if isinstance(message, Refresh) for key in message.keys]
+
+    def confirm(self, key=KEY):
+        lease = Lease(deadline=self.stage.time.seconds + 600, lease_seconds=600)
+        self.heartbeat.on_receive(Refreshed(work_attempt_id=key.work_attempt_id, lease=lease))
 
 
 @pytest.fixture
-def heartbeat(stage):
-    return stage.put(HEARTBEAT, lambda seat: Heartbeat(seat, interval_seconds=60.0, time_source=stage.time))
+def ward(stage):
+    return Ward(stage)
 
 
-def progress(heartbeat, at, key=KEY, worker="worker-1"):
-    heartbeat.on_receive(Progress(worker=worker, key=key, progress_at=at))
+def test_progress_is_refreshed_once_an_interval_and_not_before(ward):
+    ward.progress(START + 1)
+    assert ward.tick(59.9) == []
+    assert ward.tick(0.1) == [KEY]
 
 
-def tick(heartbeat, stage, seconds):
-    stage.time.seconds += seconds
-    heartbeat.on_receive(Tick(now=stage.time.seconds))
-    return stage.said(LEDGER)
+def test_it_is_asked_for_until_it_is_confirmed_and_then_no_more(ward):
+    ward.progress(START + 1)
+    assert ward.tick(60) == [KEY]
+    assert ward.tick(1) == [KEY]
+    ward.confirm()
+    assert ward.tick(60) == []
 
 
-def test_what_made_progress_is_refreshed_at_the_beat_and_not_before(heartbeat, stage):
-    progress(heartbeat, stage.time.seconds + 1)
-    assert tick(heartbeat, stage, 59.9) == []
-    assert tick(heartbeat, stage, 0.1) == [Refresh(keys=(KEY,))]
+def test_what_was_made_while_a_refresh_was_under_way_earns_the_next(ward):
+    ward.progress(START + 1)
+    assert ward.tick(60) == [KEY]
+    ward.progress(START + 60.5)
+    ward.confirm()
+    assert ward.tick(59) == []
+    assert ward.tick(1) == [KEY]
 
 
-def test_what_made_none_since_the_last_beat_is_not(heartbeat, stage):
-    progress(heartbeat, stage.time.seconds + 1)
-    tick(heartbeat, stage, 60)
-    progress(heartbeat, stage.time.seconds - 59)
-    assert tick(heartbeat, stage, 60) == []
+def test_progress_that_comes_late_is_refreshed_at_once(ward):
+    assert ward.tick(70) == []
+    ward.progress(START + 70)
+    assert ward.tick(1) == [KEY]
 
 
-def test_what_never_made_any_is_not(heartbeat, stage):
-    progress(heartbeat, None)
-    assert tick(heartbeat, stage, 60) == []
+def test_an_attempt_without_progress_is_never_refreshed(ward):
+    ward.progress(None)
+    assert ward.tick(60) == []
+    ward.progress(START)
+    assert ward.tick(60) == []
 
 
-def test_each_attempt_is_judged_by_itself_in_one_message(heartbeat, stage):
-    progress(heartbeat, stage.time.seconds + 1)
-    progress(heartbeat, stage.time.seconds + 2, OTHER, "worker-2")
-    progress(heartbeat, None, None, "worker-3")
-    assert tick(heartbeat, stage, 60) == [Refresh(keys=(KEY, OTHER))]
+def test_each_attempt_is_judged_by_itself(ward):
+    ward.progress(START + 1)
+    ward.progress(START + 2, OTHER, "worker-2")
+    ward.heartbeat.on_receive(Progress(worker="worker-3"))
+    assert ward.tick(60) == [KEY, OTHER]
+    ward.confirm(OTHER)
+    assert ward.tick(1) == [KEY]
 
 
-def test_an_attempt_that_is_over_is_forgotten(heartbeat, stage):
-    progress(heartbeat, stage.time.seconds + 1)
-    progress(heartbeat, None, None)
-    assert tick(heartbeat, stage, 60) == []
+def test_an_attempt_that_is_over_is_forgotten_and_its_successor_starts_afresh(ward):
+    ward.progress(START + 1)
+    ward.heartbeat.on_receive(Progress(worker="worker-1"))
+    assert ward.tick(60) == []
+    ward.progress(START + 61)
+    ward.progress(START + 61, OTHER)
+    assert ward.tick(0) == [OTHER]
 
 
-def test_a_restarted_heartbeat_counts_the_progress_of_the_last_interval(stage):
-    successor = stage.put(HEARTBEAT, lambda seat: Heartbeat(seat, interval_seconds=60.0, time_source=stage.time))
-    progress(successor, stage.time.seconds - 30)
-    assert tick(successor, stage, 60) == [Refresh(keys=(KEY,))]
+def test_a_restarted_heartbeat_beats_as_soon_as_it_has_heard(ward):
+    ward.stage.time.seconds = START + 300
+    ward.enter()
+    ward.progress(START + 270)
+    assert ward.tick() == [KEY]
+
+
+def test_a_restarted_heartbeat_gives_no_credit_for_what_is_long_past(ward):
+    ward.stage.time.seconds = START + 300
+    ward.enter()
+    ward.progress(START + 239)
+    assert ward.tick() == []

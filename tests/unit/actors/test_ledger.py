@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from actors.messages import (
     Append,
     Drain,
     Ended,
+    Flush,
     Held,
     Lost,
     Order,
@@ -23,10 +25,10 @@ from actors.messages import (
     WhatRuns,
     Work,
 )
-from actors.names import LEDGER, POLLER, STATE_HOLDER, worker_names
+from actors.names import HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import default_actor_id, new_id
-from kora.domain.resolution import Outcome, settle
+from kora.domain.resolution import AgentResult, Outcome, StopReason, settle
 from kora.domain.ticket import NewTicket
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord
@@ -121,6 +123,10 @@ def desk(stage, tmp_path):
     desk.close()
 
 
+def held_by(messages):
+    return [message for message in messages if isinstance(message, Held)]
+
+
 def done(claim):
     return settle(claim, Outcome(exit_code=0), max_attempts=10)
 
@@ -190,6 +196,7 @@ def test_a_refresh_is_confirmed_to_the_worker_and_a_refused_one_is_lost(desk, st
     desk.hear(Refresh(keys=(work.claim.key,)))
     [confirmed] = stage.said(worker)
     assert isinstance(confirmed, Refreshed)
+    assert stage.said(HEARTBEAT) == [confirmed]
     assert confirmed.lease.deadline == stage.time.seconds + 600
     stage.time.seconds += 601
     desk.hear(Refresh(keys=(work.claim.key,)))
@@ -203,10 +210,13 @@ def test_a_lost_attempt_is_held_until_its_agent_is_gone_and_then_nothing_is_writ
     [(worker, work)] = desk.works().items()
     stage.time.seconds += 601
     desk.hear(Tick(now=stage.time.seconds))
+    told = stage.said(worker)
     assert desk.status(ticket) == "assigned"
     desk.order()
     assert desk.works() == {}, "its own agent may still run"
+    assert Lost(work_attempt_id=work.claim.key.work_attempt_id) in told
     desk.hear(Ended(worker, work.claim.key, None))
+    assert stage.said(worker) == [Settled(work_attempt_id=work.claim.key.work_attempt_id)]
     desk.order()
     assert len(desk.works()) == 1
     types = [event.event_type for event in desk.reader.events(ticket_id=ticket)]
@@ -321,3 +331,135 @@ def test_without_a_holder_nobody_is_told_and_with_one_it_hears_the_held_set(desk
     before = stage.directory.dead_letters.total
     desk.man()
     assert stage.directory.dead_letters.total == before
+
+
+def test_nothing_is_told_of_the_held_set_before_every_worker_has_answered(desk, stage):
+    desk.add(1)
+    desk.man()
+    desk.order()
+    [(worker, work)] = desk.works().items()
+    desk.ledger.on_failure()
+    desk.sit()
+    for name in (POLLER, STATE_HOLDER, RUNTIME):
+        stage.said(name)
+    desk.hear(Tick(now=stage.time.seconds))
+    others = [name for name in WORKERS if name != worker]
+    desk.man(*others)
+    assert [held_by(stage.said(name)) for name in (POLLER, STATE_HOLDER, RUNTIME)] == [[], [], []]
+    desk.hear(desk.announce(worker, running=work.claim))
+    for name in (POLLER, STATE_HOLDER, RUNTIME):
+        assert [held.attempts for held in held_by(stage.said(name))] == [{work.claim.key.work_attempt_id}]
+
+
+def test_it_is_drained_when_it_was_told_to_and_nothing_is_held_or_left_to_write(desk, stage):
+    desk.add(1)
+    desk.man()
+    desk.order()
+    [(worker, work)] = desk.works().items()
+    assert not any(held.drained for held in held_by(stage.said(RUNTIME)))
+    desk.hear(Drain(deadline=0.0), Tick(now=stage.time.seconds))
+    assert [held.drained for held in held_by(stage.said(RUNTIME))] == [False]
+    desk.hear(Ended(worker, work.claim.key, done(work.claim)))
+    assert [held.drained for held in held_by(stage.said(RUNTIME))] == [True]
+
+
+def test_what_was_returned_to_the_board_wakes_the_poller_after_it_heard_that_the_board_is_empty(desk, stage):
+    desk.add(1)
+    desk.man()
+    desk.order()
+    assert desk.works()
+    stage.said(POLLER)
+    stage.time.seconds += 601
+    desk.hear(Order(want=3, permitted_until=stage.time.seconds + 5), Tick(now=stage.time.seconds))
+    messages = stage.said(POLLER)
+    assert messages[-1] == Wake()
+    assert any(isinstance(message, Held) and message.exhausted for message in messages[:-1])
+
+
+def test_a_new_ledger_wakes_the_poller_for_what_was_added_while_there_was_none(desk, stage):
+    desk.ledger.on_failure()
+    stage.said(POLLER)
+    desk.sit()
+    assert Wake() in stage.said(POLLER)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "resolution"),
+    [
+        (Outcome(exit_code=3), "failed_retryable"),
+        (Outcome(exit_code=75), "released"),
+        (Outcome(signal=9), "released"),
+        (Outcome(fault="no such program"), "released"),
+        (Outcome(signal=15, stop_reason=StopReason.TIMED_OUT), "failed_retryable"),
+        (Outcome(signal=15, stop_reason=StopReason.STALLED), "failed_retryable"),
+        (Outcome(exit_code=0, protocol_fault="?"), "failed_retryable"),
+        (Outcome(exit_code=0, result=AgentResult(resolution="failed_retryable")), "failed_retryable"),
+        (Outcome(exit_code=0, result=AgentResult(resolution="released")), "released"),
+    ],
+)
+def test_every_kind_of_failure_is_written_with_its_reason_and_its_pause(desk, outcome, resolution):
+    [ticket] = desk.add(1)
+    desk.man()
+    desk.order()
+    [(worker, work)] = desk.works().items()
+    desk.hear(Ended(worker, work.claim.key, settle(work.claim, outcome, max_attempts=10)))
+    written = desk.reader.ticket(ticket)
+    assert (written.sea_status, written.last_resolution) == (resolution, resolution)
+    assert sum(written.failure_count_by_reason.values()) == 1
+    assert written.next_eligible_at is not None
+    assert desk.works() == {}
+
+
+def test_an_end_that_the_store_refuses_to_write_is_a_fault_with_a_pause_and_not_a_hot_loop(desk, stage):
+    [ticket] = desk.add(1)
+    desk.man()
+    desk.order()
+    [(worker, work)] = desk.works().items()
+    spoilt = replace(done(work.claim), summary="\ud800")
+    desk.hear(Ended(worker, work.claim.key, spoilt))
+    assert stage.said(worker) == [Settled(work_attempt_id=work.claim.key.work_attempt_id)]
+    desk.ledger.on_wake()
+    written = desk.reader.ticket(ticket)
+    assert (written.sea_status, written.failure_count_by_reason) == ("released", {"dispatch_fault": 1})
+    assert "could not be written" in written.last_summary
+    assert written.next_eligible_at is not None
+
+
+def test_an_event_that_is_handed_over_twice_is_written_once(desk):
+    desk.man()
+    event = NewEvent(EventType.TRANSITIONED, {"trigger": "x"})
+    desk.hear(Append(events=(event,)))
+    desk.hear(Append(events=(event, event)))
+    assert [found.event_id for found in desk.reader.events()] == [event.event_id]
+
+
+def test_a_claim_whose_answer_was_lost_is_found_and_given_back(desk, stage):
+    [ticket] = desk.add(1)
+    desk.man()
+    desk.order()
+    [(worker, work)] = desk.works().items()
+    desk.ledger._roster.take_back(work.claim.key.work_attempt_id)
+    other = sqlite3.connect(desk.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    desk.hear(Append(events=(NewEvent(EventType.TRANSITIONED, {}),)))
+    other.execute("ROLLBACK")
+    other.close()
+    desk.hear(Drain(deadline=0.0))
+    desk.ledger.on_wake()
+    assert desk.status(ticket) == "released"
+    assert desk.reader.ticket(ticket).last_summary == "nobody works on it"
+
+
+def test_a_flush_answers_whether_all_is_written_and_never_raises(desk):
+    desk.man()
+    assert desk.ledger.on_receive(Flush()) is True
+    other = sqlite3.connect(desk.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    desk.ledger._pending.append((NewEvent(EventType.TRANSITIONED, {}),))
+    assert desk.ledger.on_receive(Flush()) is False
+    other.execute("ROLLBACK")
+    other.close()
+    retired = desk.ledger
+    desk.sit()
+    assert retired.on_receive(Flush()) is False
+    retired.on_stop()

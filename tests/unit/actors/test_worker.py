@@ -195,12 +195,13 @@ def test_a_successor_gives_back_what_was_taken_up_but_never_started(stage, make_
 
 def test_progress_is_told_on_every_tick(place, stage, make_claim):
     place.tick()
-    assert stage.said(HEARTBEAT) == [Progress(worker=NAME, key=None, progress_at=None)]
+    assert stage.said(HEARTBEAT) == [Progress(worker=NAME)]
     claim = make_claim()
     place.give(claim)
     place.attempt.progress_at = 1_234.0
     place.tick()
-    assert stage.said(HEARTBEAT) == [Progress(worker=NAME, key=claim.key, progress_at=1_234.0)]
+    told = Progress(worker=NAME, key=claim.key, started_at=stage.time.seconds, progress_at=1_234.0)
+    assert stage.said(HEARTBEAT) == [told]
 
 
 @pytest.mark.parametrize(
@@ -252,3 +253,35 @@ def test_draining_at_once_kills(place, make_claim):
 def test_an_unknown_message_raises(place):
     with pytest.raises(UnknownMessageError, match="worker-1 does not know str"):
         place.worker.on_receive("hello")
+
+
+def test_a_retired_worker_that_wakes_late_starts_nothing(place, make_claim):
+    retired = place.worker
+    work = Work(make_claim(), Lease(deadline=0.0, lease_seconds=600), 1, retired.seat.generation)
+    place.man()
+    retired.on_receive(work)
+    assert place.agents.started == []
+    assert place.post.claim is None
+
+
+def test_after_its_end_is_on_record_the_next_attempt_runs_and_an_old_acknowledgement_does_no_harm(
+    place, stage, make_claim
+):
+    first, second = make_claim(), make_claim()
+    place.give(first)
+    place.attempt.end(Outcome(exit_code=0))
+    place.hear_inbox()
+    place.worker.on_receive(Settled(work_attempt_id=first.key.work_attempt_id))
+    assert place.post == Post(_generation=place.worker.seat.generation, _mutex=place.post._mutex)
+    place.give(second)
+    place.attempt.end(Outcome(exit_code=0))
+    place.worker.on_receive(Settled(work_attempt_id=first.key.work_attempt_id))
+    place.hear_inbox()
+    assert stage.said(LEDGER)[-1].key == second.key
+
+
+def test_a_question_of_an_older_ledger_does_not_bring_its_work_back(place, make_claim):
+    place.worker.on_receive(WhatRuns(incarnation=5))
+    place.worker.on_receive(WhatRuns(incarnation=4))
+    place.give(make_claim(), incarnation=4)
+    assert place.agents.started == []

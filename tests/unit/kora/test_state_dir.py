@@ -24,15 +24,15 @@ def test_one_runtime_at_a_time(path):
     first = StateDir(path)
     with pytest.raises(StartError, match=rf"process {os.getpid()}\b"):
         StateDir(path)
-    first.close(nothing_held=True)
-    StateDir(path).close(nothing_held=True)
+    first.close()
+    StateDir(path).close()
 
 
 def test_what_is_made_is_for_its_owner_alone(path):
     state_dir = StateDir(path)
     state_dir.register(new_id())
     modes = {file.relative_to(path.parent).as_posix(): file.stat().st_mode & 0o777 for file in path.rglob("*")}
-    state_dir.close(nothing_held=False)
+    state_dir.close()
     assert {mode for name, mode in modes.items() if name.count("/") == 2} == {0o600}
     assert (path.stat().st_mode & 0o777, modes["state/runtimes"], modes["state/lock"]) == (0o700, 0o700, 0o600)
 
@@ -40,10 +40,11 @@ def test_what_is_made_is_for_its_owner_alone(path):
 def test_a_runtime_that_left_with_nothing_held_leaves_nothing_to_return(path):
     state_dir = StateDir(path)
     state_dir.register(new_id())
-    state_dir.close(nothing_held=True)
+    state_dir.unregister()
+    state_dir.close()
     successor = StateDir(path)
     assert successor.ended() == ()
-    successor.close(nothing_held=True)
+    successor.close()
 
 
 def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(path):
@@ -54,7 +55,7 @@ def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(
         [sys.executable, "-c", HOLD, str(fd)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[fd]
     )
     guardian.stdout.readline()
-    predecessor.close(nothing_held=False)
+    predecessor.close()
     successor = StateDir(path)
     successor.register(new_id())
     assert successor.ended() == ()
@@ -64,10 +65,18 @@ def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(
     successor.forget([name])
     assert successor.ended() == ()
     assert not (path / "runtimes" / name).exists()
-    successor.close(nothing_held=True)
+    successor.close()
 
 
 def test_a_place_that_cannot_be_used_is_refused_with_the_key_to_set(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StartError, match=r"runtime\.state_dir"):
         StateDir(tmp_path / "file" / "state")
+
+
+def test_a_state_directory_that_was_taken_away_is_no_reason_to_stop(path):
+    state_dir = StateDir(path)
+    (path / "runtimes").rmdir()
+    assert state_dir.ended() == ()
+    assert state_dir.ended() == ()
+    state_dir.close()

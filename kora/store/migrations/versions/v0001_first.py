@@ -141,6 +141,10 @@ _EVENTS_OF_TICKET: Final = """
 CREATE INDEX events_of_ticket ON events (ticket_no) WHERE ticket_no IS NOT NULL
 """
 
+_EVENTS_OF_NO_TICKET: Final = """
+CREATE UNIQUE INDEX events_of_no_ticket ON events (event_id) WHERE ticket_no IS NULL
+"""
+
 _CHAINS: Final = """
 CREATE TABLE chains (
     workspace_id TEXT NOT NULL REFERENCES workspaces,
@@ -156,6 +160,6 @@ def upgrade() -> None:
     """Everything, and Kora's mark in the file's header."""
     for table in (_WORKSPACES, _ACTOR_REGISTRY, _RUNTIMES, _TICKETS, _OBJECTIVES, _OPERATIONS, _EVENTS, _CHAINS):
         op.execute(table)
-    for index in (_READY, _WAITING, _HELD, _OPERATIONS_ONCE, _EVENTS_OF_TICKET):
+    for index in (_READY, _WAITING, _HELD, _OPERATIONS_ONCE, _EVENTS_OF_TICKET, _EVENTS_OF_NO_TICKET):
         op.execute(index)
     op.execute("PRAGMA application_id = 1265594977")

@@ -277,7 +277,7 @@ def test_a_writer_killed_at_work_leaves_a_sound_store(*, store, path, add, write
         assert reader.verify().fault is None
         held = [ticket for ticket in reader.tickets() if ticket.claim]
         result = writer.turn(writer.next_incarnation(), Turn(return_holders=["victim"], max_attempts=10**9))
-        assert result.returned == len(held)
+        assert len(result.returned) == len(held)
         assert reader.verify().fault is None
     assert raw.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     assert raw.execute("SELECT count(*) FROM operations WHERE state = 'allocated'").fetchone() == (0,)

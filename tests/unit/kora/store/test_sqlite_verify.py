@@ -105,7 +105,8 @@ def test_a_doubled_event_is_found(fault):
         " prev_event_hash, this_event_hash"
     )
     found = fault(
-        f"INSERT INTO events ({columns}) SELECT {columns} FROM events WHERE chain_id = 'one' AND chain_seq = 7"
+        "DROP INDEX events_of_no_ticket",
+        f"INSERT INTO events ({columns}) SELECT {columns} FROM events WHERE chain_id = 'one' AND chain_seq = 7",
     )
 
     assert (found.chain_id, found.chain_seq) == ("one", 7)
