@@ -58,7 +58,8 @@ def test_tickets_are_added_worked_off_and_on_record(kora):
     assert worked["claim"] is None
     resolved = json.loads(kora("events", "--type", "kora.sea_ticket.resolved", "--json").stdout)
     assert [event["payload"]["resolution"] for event in resolved] == ["completed", "completed"]
-    assert resolved[0]["ticket_id"] == ticket["ticket_id"]
+    claimed = json.loads(kora("events", "--type", "sea_ticket.claimed_for_edit", "--json").stdout)
+    assert claimed[0]["ticket_id"] == ticket["ticket_id"], "the more urgent one goes first"
     verified = kora("events", "--verify")
     assert verified.returncode == 0
     assert verified.stdout.endswith(" chains: all intact\n")
