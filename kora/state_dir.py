@@ -59,8 +59,8 @@ class StateDir:
         """The predecessors of which it is sure that no agent is left; the same ones again until they are forgotten."""
         try:
             for file in self._runtimes.iterdir():
-                known = file.name == self._own or file.name in self._predecessors
-                if not known and (fd := _seize(file)) is not None:
+                # This runtime's own file is locked by itself, and those seized before are locked by this very process.
+                if (fd := _seize(file)) is not None:
                     self._predecessors[file.name] = fd
         except OSError as error:
             # Their leases run out by themselves: no reason to stop the work.

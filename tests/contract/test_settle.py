@@ -443,3 +443,17 @@ def test_an_unknown_claim_is_lost_and_stale(runtime, ends, add):
     result = runtime.turn(refresh=[key], settle=[dataclasses.replace(ends(claim), key=key)])
 
     assert (result.lost, result.stale) == ([key], [key])
+
+
+def test_an_event_that_is_handed_over_again_is_written_once_and_no_fault(runtime, add, reader):
+    (ticket_id,) = add(1)
+    events = [NewEvent(EventType.TRANSITIONED, {"n": 1}), NewEvent(EventType.TRANSITIONED, {"n": 2}, ticket_id)]
+    runtime.turn(append=events)
+
+    again = runtime.turn(append=[*events, NewEvent(EventType.TRANSITIONED, {"n": 3})])
+
+    told = list(reader.events(event_types=[EventType.TRANSITIONED]))
+    assert [event.event_id for event in told[:2]] == [event.event_id for event in events]
+    assert [event.payload["n"] for event in told] == [1, 2, 3]
+    assert again.set_aside == []
+    assert reader.verify().fault is None

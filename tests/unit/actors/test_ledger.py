@@ -437,7 +437,7 @@ def test_a_claim_whose_answer_was_lost_is_found_and_given_back(desk, stage):
     [ticket] = desk.add(1)
     desk.man()
     desk.order()
-    [(worker, work)] = desk.works().items()
+    [(_, work)] = desk.works().items()
     desk.ledger._roster.take_back(work.claim.key.work_attempt_id)
     other = sqlite3.connect(desk.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")

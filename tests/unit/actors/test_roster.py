@@ -75,3 +75,13 @@ def test_a_successor_that_runs_or_has_ended_it_leaves_nothing_in_doubt(roster, m
     roster.give(ONE, claim)
     has = {"running": claim} if still == "running" else {"ended": Ended(ONE, claim.key, None)}
     assert roster.hear(announce(generation=2, **has)) is None
+
+
+def test_taking_back_what_was_in_doubt_does_not_free_a_worker_that_runs_another(roster, make_claim):
+    doubtful, running = make_claim(), make_claim()
+    roster.hear(announce(generation=1))
+    roster.give(ONE, doubtful)
+    assert roster.hear(announce(generation=2, running=running)) == doubtful
+    roster.take_back(doubtful.key.work_attempt_id)
+    assert list(roster.free()) == []
+    assert roster.attempts == {running.key.work_attempt_id}
