@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from loguru import logger
+
 from actors import tree
 from actors.names import STATE_HOLDER
 from kora.app import Runtime
 from kora.config import load
 from tests.acceptance.home import PATIENCE_SECONDS, Home
+
+# Its own first sink prints every line; a test that wants to read the log adds one.
+logger.remove()
 
 
 def with_holder(make: Callable | None):
