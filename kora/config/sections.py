@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from kora.domain.ids import default_actor_id, parse_id
+from kora.domain.ids import default_actor_id
+from kora.domain.ticket import Identifier
 
 if TYPE_CHECKING:
     from kora.agents.command import CommandSettings
@@ -28,13 +29,6 @@ def _printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must consist of printable characters")
     return text
-
-
-def _uuid(text: str) -> str:
-    try:
-        return parse_id(text)
-    except ValueError:
-        raise ValueError("must be a UUID") from None
 
 
 def store_url(url: str) -> str:
@@ -63,7 +57,6 @@ Seconds = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
 Argument = Annotated[str, AfterValidator(_no_nul)]
 Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
 Place = Annotated[Path, Field(strict=False), AfterValidator(lambda path: Path(_no_nul(str(path))))]
-Uuid = Annotated[str, AfterValidator(_uuid)]
 
 
 class Section(BaseModel):
@@ -78,7 +71,7 @@ class Runtime(Section):
     workspace: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] = Field(
         "default", description="the tenant whose board is worked"
     )
-    actor: Uuid = Field(
+    actor: Identifier = Field(
         default_factory=lambda known: default_actor_id(known["workspace"]),
         description="the UUID under which tickets are claimed; by default derived from the workspace",
     )

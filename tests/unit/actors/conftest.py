@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TypeVar
 
 import pytest
 
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
 from actors.supervision import Directory, Seat, SupervisedActor
-from kora.domain.claim import Claim, ClaimKey
-from kora.domain.ids import new_id
-from kora.domain.ticket import Priority, Status, Ticket
+from kora.domain.claim import Claim
+from tests.claims import a_claim
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 _Actor = TypeVar("_Actor", bound=SupervisedActor)
 
 
@@ -67,23 +64,4 @@ def stage() -> Stage:
 
 @pytest.fixture
 def make_claim() -> Callable[..., Claim]:
-    def make(*, attempts: int = 1) -> Claim:
-        ticket = Ticket(
-            ticket_id=new_id(),
-            workspace_id="default",
-            ticket_title="a title",
-            ticket_objective="",
-            sea_status=Status.IN_PROGRESS,
-            sea_priority=Priority.MEDIUM,
-            sea_idea_kind="task",
-            sea_captured_at=NOW,
-            created_at=NOW,
-            assigned_to_actor_id="a",
-            next_eligible_at=None,
-            claim_count=attempts,
-            work_attempt_count=attempts,
-            failure_count_by_reason={},
-        )
-        return Claim(ClaimKey(ticket.ticket_id, attempts, new_id()), ticket, "holder", NOW)
-
-    return make
+    return a_claim

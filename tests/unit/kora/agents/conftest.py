@@ -8,7 +8,6 @@ import select
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +17,22 @@ from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
 from kora.agents.port import Lease, RunningAgent
 from kora.clock import SystemTime
-from kora.domain.claim import Claim, ClaimKey
+from kora.domain.claim import Claim
 from kora.domain.resolution import Outcome
-from kora.domain.ticket import Priority, Status, Ticket
+from tests import claims
 
 WAIT_SECONDS = 60.0
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
 def a_claim(objective: str = "Do it", title: str = "A ticket", attempt_id: str = "attempt-1") -> Claim:
-    ticket = Ticket(
+    return claims.a_claim(
+        attempts=2,
+        fence=7,
+        attempt_id=attempt_id,
         ticket_id="ticket-1",
-        workspace_id="default",
         ticket_title=title,
         ticket_objective=objective,
-        sea_status=Status.IN_PROGRESS,
-        sea_priority=Priority.HIGH,
-        sea_idea_kind="task",
-        sea_captured_at=NOW,
-        created_at=NOW,
-        assigned_to_actor_id="actor-1",
-        next_eligible_at=None,
-        claim_count=2,
-        work_attempt_count=2,
-        failure_count_by_reason={},
     )
-    return Claim(ClaimKey("ticket-1", 7, attempt_id), ticket, "runtime-1", NOW)
 
 
 def a_lease(seconds: float = 600.0) -> Lease:

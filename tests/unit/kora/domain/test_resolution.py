@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from kora.domain.claim import Claim, ClaimKey
+from kora.domain.claim import Claim
 from kora.domain.resolution import (
     LOGICAL,
     AgentResult,
@@ -20,29 +18,12 @@ from kora.domain.resolution import (
     hand_back,
     settle,
 )
-from kora.domain.ticket import Priority, Status, Ticket
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
+from kora.domain.ticket import Status
+from tests.claims import a_claim
 
 
 def claim(*, attempts: int = 1, failures: dict[str, int] | None = None) -> Claim:
-    ticket = Ticket(
-        ticket_id="0197f1c8-0000-7000-8000-000000000001",
-        workspace_id="default",
-        ticket_title="a title",
-        ticket_objective="",
-        sea_status=Status.IN_PROGRESS,
-        sea_priority=Priority.MEDIUM,
-        sea_idea_kind="task",
-        sea_captured_at=NOW,
-        created_at=NOW,
-        assigned_to_actor_id="a",
-        next_eligible_at=None,
-        claim_count=attempts,
-        work_attempt_count=attempts,
-        failure_count_by_reason=failures or {},
-    )
-    return Claim(ClaimKey(ticket.ticket_id, attempts, "w"), ticket, "holder", NOW)
+    return a_claim(attempts=attempts, failure_count_by_reason=failures or {})
 
 
 def says(resolution: str, **more: object) -> AgentResult:
