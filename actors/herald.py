@@ -59,7 +59,7 @@ class Herald:
             if (given := self._roster.given(key.work_attempt_id)) is not None:
                 self._speaker.tell(given.worker, Lost(work_attempt_id=key.work_attempt_id))
         if result.returned:
-            logger.info("{} tickets whose lease had run out are back on the board", len(result.returned))
+            logger.info("back on the board, their claims being over: {} tickets", len(result.returned))
         for fault in result.set_aside:
             logger.error("the store refused a row, which was left out: {}", fault)
         settled, stale = set(result.settled), set(result.stale)

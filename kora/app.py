@@ -34,7 +34,7 @@ from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.domain.state import BOOTED, PrimaryState
-from kora.errors import StartError, StoreError, StoreUnavailableError
+from kora.errors import AgentError, StartError, StoreError, StoreUnavailableError
 from kora.signals import Signals
 from kora.state_dir import StateDir
 from kora.store.open import open_store
@@ -91,6 +91,8 @@ class Runtime:
         agent = settings.agent
         path = os.environ.get("PATH") if "PATH" in agent.env_allow else None
         resolve_executable(agent.command, settings.path.parent, path)
+        if not agent.workdir.is_dir():
+            raise AgentError(f"agent.workdir: '{agent.workdir}' is no directory")
         _allow_descriptors(settings.workers.count)
         self._state_dir = StateDir(settings.runtime.state_dir)
         self._opened.callback(self._state_dir.close)

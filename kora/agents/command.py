@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from kora.agents.port import EndListener, Lease, RunningAgent
     from kora.domain.claim import Claim
 
+_FIRST_LINE_BYTES: Final = 256
 DEFAULT_ENV_ALLOW: Final = ("PATH", "HOME", "LANG", "TMPDIR")
 
 
@@ -180,6 +181,19 @@ def _fault_of(program: Path) -> str | None:
         return "is a directory, not a program"
     if not os.access(program, os.X_OK):
         return "is not executable (chmod +x makes it so)"
+    return _fault_of_first_line(program)
+
+
+def _fault_of_first_line(program: Path) -> str | None:
+    try:
+        with program.open("rb") as file:
+            head = file.read(_FIRST_LINE_BYTES)
+    except OSError:
+        # What may be run but not read is no script.
+        return None
+    words = head.partition(b"\n")[0].removeprefix(b"#!").split() if head.startswith(b"#!") else []
+    if words and not Path(os.fsdecode(words[0])).exists():
+        return f"names an interpreter that does not exist: {os.fsdecode(words[0])}"
     return None
 
 

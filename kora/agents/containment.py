@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -102,6 +103,7 @@ class Containment:
         """
         with self._lock:
             self._closed = True
+            self._wake_spawner()
             self._control.close()
         try:
             self._spawner.wait(timeout_seconds)
@@ -116,6 +118,7 @@ class Containment:
                 if self._closed:
                     raise AgentError("the runtime is ending; no agent is started any more")
                 try:
+                    self._wake_spawner()
                     self._control.sendmsg([LAUNCH], ancillary)
                 except TimeoutError as error:
                     raise AgentError(
@@ -129,6 +132,10 @@ class Containment:
                     raise AgentError(f"the spawner could not be asked: {error}") from error
                 else:
                     return
+
+    def _wake_spawner(self) -> None:
+        """Should somebody have stopped it. Nothing else would: it ignores what can be ignored, and has no terminal."""
+        self._spawner.send_signal(signal.SIGCONT)
 
     def _restart_spawner(self) -> None:
         self._control.close()

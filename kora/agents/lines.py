@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Final
 
 import orjson
@@ -9,9 +11,10 @@ from pydantic import ValidationError
 
 from kora.domain.resolution import AgentResult
 
-LINE_BYTES: Final = 65_536
+LINE_BYTES: Final = 1_048_576
 CUT: Final = b" [cut]"
-_RESULT_HEAD: Final = b'{"kora":"result"'
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_A_RESULT: Final = re.compile(rb'"kora"\s*:\s*"result"')
 _SIGNALS: Final = frozenset({"streaming_token_advanced", "tool_call_boundary"})
 
 
@@ -60,7 +63,12 @@ def clean(line: bytes) -> str:
 
 
 class Conversation:
-    """What an agent has said to Kora on its stdout. The last result that is valid counts."""
+    """What an agent has said to Kora on its stdout. The last result line counts, whether it could be understood or not.
+
+    A line is taken as meant even where it is not quite JSON as Kora would write it: bytes that are no UTF-8, NaN and
+    lone surrogates (which other writers of JSON let through), a byte order mark, or a progress bar before it. One that
+    is plainly a result and cannot be read is a fault, never plain output: a failure must not pass for a success.
+    """
 
     def __init__(self) -> None:
         self.result: AgentResult | None = None
@@ -71,18 +79,17 @@ class Conversation:
 
     def take(self, lines: list[bytes]) -> list[bytes]:
         """The lines that are plain output; the others are taken in."""
-        return [line for line in lines if not (line.lstrip()[:1] == b"{" and self._is_spoken(line))]
+        return [line for line in lines if not self._is_spoken(line)]
 
     def _is_spoken(self, line: bytes) -> bool:
-        if len(line) > LINE_BYTES:
-            if line[: LINE_BYTES // 2].replace(b" ", b"").startswith(_RESULT_HEAD):
-                self.protocol_fault = f"the result line was longer than {LINE_BYTES:,} bytes"
+        meant = line.strip().rpartition(b"\r")[2].removeprefix(_BYTE_ORDER_MARK)
+        if meant[:1] != b"{":
             return False
-        try:
-            said = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            return False
-        if not isinstance(said, dict) or "kora" not in said:
+        said = None if len(line) > LINE_BYTES else _parsed(meant)
+        if said is None:
+            if _A_RESULT.search(meant):
+                why = f"longer than {LINE_BYTES:,} bytes" if len(line) > LINE_BYTES else "no JSON"
+                self._take_fault(f"the result line was {why}")
             return False
         match said:
             case {"kora": "progress", "signal": str(signal)} if signal in _SIGNALS:
@@ -91,20 +98,38 @@ class Conversation:
             case {"kora": "result"}:
                 self._take_result(said)
                 return True
-        if self.not_understood is None:
-            self.not_understood = clean(line[:200])
+            case {"kora": _} if self.not_understood is None:
+                self.not_understood = clean(line[:200])
         return False
 
     def _take_result(self, said: dict[str, object]) -> None:
-        fields = {
-            name: value.replace("\0", "\N{REPLACEMENT CHARACTER}") if isinstance(value, str) else value
-            for name, value in said.items()
-        }
-        del fields["kora"]
+        fields = {name: _storable(value) if isinstance(value, str) else value for name, value in said.items()}
         try:
             self.result = AgentResult.model_validate(fields)
+            self.protocol_fault = None
         except ValidationError as error:
             faults = "; ".join(
                 f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)
             )
-            self.protocol_fault = f"the result line was not understood: {faults}"[:1_000]
+            self._take_fault(f"the result line was not understood: {faults}")
+
+    def _take_fault(self, fault: str) -> None:
+        self.result = None
+        self.protocol_fault = _storable(fault)[:1_000]
+
+
+def _parsed(line: bytes) -> dict[str, object] | None:
+    try:
+        said = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            said = json.loads(line.decode(errors="replace"))
+        except (ValueError, RecursionError):
+            return None
+    return said if isinstance(said, dict) else {}
+
+
+def _storable(text: str) -> str:
+    """The text without what no store can hold: lone surrogates and NULs."""
+    whole = text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
+    return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")

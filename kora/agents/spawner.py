@@ -38,6 +38,7 @@ class Spawner:
         """Fork, reap and clean up until there is nothing left to do."""
         while self._control is not None or self._lifelines or self._broken:
             self._wait()
+            self._wake_stopped()
             self._reap()
             self._end_strays()
 
@@ -106,6 +107,13 @@ class Spawner:
             os.write(2, f"kora-guardian: {error!r}\n".encode(errors="replace"))
         finally:
             os._exit(_GUARDIAN_BROKEN)
+
+    def _wake_stopped(self) -> None:
+        """Let stopped guardians go on: one that stands still does not keep the lease."""
+        with contextlib.suppress(ChildProcessError):
+            while (stopped := os.waitid(os.P_ALL, 0, os.WSTOPPED | os.WNOHANG)) is not None:
+                if stopped.si_pid in self._lifelines:
+                    os.kill(stopped.si_pid, signal.SIGCONT)
 
     def _reap(self) -> None:
         with contextlib.suppress(ChildProcessError):

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from kora.config.faults import explained, said
 from kora.domain.ticket import NewTicket
-from kora.errors import ImportRefusedError
+from kora.errors import BoardError, ImportRefusedError
 
-FAULTS_NAMED: Final = 100
+FAULTS_NAMED: Final = 10_000
 LINE_BYTES: Final = 8 * 1_048_576
 _BIG_BYTES: Final = 2 * 1_048_576
 _IN_MEMORY_BYTES: Final = 16 * 1_048_576
@@ -44,6 +44,8 @@ def checked(name: str) -> Iterator[Iterator[NewTicket]]:
 def _open(name: str, shown: str) -> IO[bytes]:
     try:
         if name == "-":
+            if sys.stdin is None:
+                raise BoardError("stdin is closed; nothing was imported")
             return _spooled(sys.stdin.buffer)
         file = Path(name).open("rb")  # noqa: SIM115 - handed to the caller, who closes it
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -51,7 +53,7 @@ def _open(name: str, shown: str) -> IO[bytes]:
         with file:
             return _spooled(file)
     except OSError as error:
-        raise ImportRefusedError(shown, [f"cannot be read: {error.strerror}"]) from None
+        raise BoardError(f"{shown} cannot be read: {error.strerror}; nothing was imported") from None
 
 
 def _spooled(source: IO[bytes]) -> IO[bytes]:

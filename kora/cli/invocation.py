@@ -28,8 +28,15 @@ class Invocation:
     def settings(self) -> Settings:
         """The configuration. Raises `ConfigurationError` with every fault."""
         from kora.config import find, load
+        from kora.errors import ConfigurationError
 
-        return load(find(Path(self.config) if self.config else None, os.environ, Path.cwd()), os.environ)
+        try:
+            here = Path.cwd()
+        except OSError as error:
+            raise ConfigurationError(
+                "the working directory", [f"is gone ({error.strerror}); change to another"]
+            ) from None
+        return load(find(None if self.config is None else Path(self.config), os.environ, here), os.environ)
 
     def store(self) -> Store:
         """The board's store. One that is made here is named on stderr: its place may be a slip of the pen."""

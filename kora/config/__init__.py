@@ -23,7 +23,7 @@ _FILE_BYTES: Final = 1_048_576
 
 def find(explicit: Path | None, environ: Mapping[str, str], cwd: Path) -> Path:
     """The file to read: the one named, else KORA_CONFIG's, else the working directory's, else the shipped one."""
-    named = explicit or (Path(environ["KORA_CONFIG"]) if environ.get("KORA_CONFIG") else None)
+    named = Path(environ["KORA_CONFIG"]) if explicit is None and environ.get("KORA_CONFIG") else explicit
     if named is not None:
         return cwd / named
     here = cwd / FILE_NAME

@@ -60,9 +60,9 @@ LOGICAL: Final = frozenset({Reason.AGENT_REPORTED, Reason.AGENT_EXIT, Reason.AGE
 
 
 class AgentResult(BaseModel):
-    """An agent's own closing word."""
+    """An agent's own closing word. Fields that Kora does not know are no fault: a newer agent may say more."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     resolution: Resolution
     summary: str = ""
@@ -126,14 +126,12 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
     if resolution is Resolution.FAILED_RETRYABLE and verdict.reason in LOGICAL:
         failures = sum(counts.get(reason, 0) for reason in LOGICAL)
         if failures >= LOGICAL_FAILURES_MAX:
-            resolution, summary = (
-                Resolution.FAILED_TERMINAL,
-                f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)",
-            )
+            resolution = Resolution.FAILED_TERMINAL
+            summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
     status = Status(resolution.value)
     if status in _ELIGIBLE_AGAIN and claim.attempt >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
-        summary = f"{summary} (attempt {claim.attempt} of {max_attempts}: waits for an operator)"
+        summary = f"{summary} (attempt {claim.attempt} of {max_attempts}: waits for an operator)".lstrip()
     result = outcome.result
     return Settlement(
         key=claim.key,

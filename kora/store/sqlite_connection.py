@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from kora.clock import TimeSource
+from kora.errors import StoreUnusableError
 from kora.store.sqlite_errors import translated
 
 WRITER_SECONDS: Final = 1.0
@@ -56,6 +57,21 @@ def connect(path: Path, *, wait_seconds: float, query_only: bool = False) -> sql
             connection.close()
             raise
         return connection
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands at the path; None when there is none. A connection goes on with the one that it opened."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def check_identity(path: Path, opened: tuple[int, int] | None) -> None:
+    """Nothing, while the file at the path is still the one that was opened. Raises `StoreUnusableError`."""
+    if identity(path) != opened:
+        raise StoreUnusableError(f"{path} was removed or replaced while it was in use; put the file back, then restart")
 
 
 @contextmanager

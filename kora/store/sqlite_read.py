@@ -10,7 +10,7 @@ from kora.domain.events import Event
 from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
 from kora.store.port import ChainReport, Outstanding
-from kora.store.sqlite_connection import Place, connect
+from kora.store.sqlite_connection import Place, check_identity, connect, identity
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sqlite_statements import (
@@ -37,15 +37,18 @@ class SqliteReader:
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._identity = identity(place.path)
         self._connection = connect(place.path, wait_seconds=_WAIT_SECONDS, query_only=True)
 
     def claim_permission(self) -> ClaimPermission:
-        """What the workspace's runtimes may claim; nothing, if the workspace has no row."""
+        """What the workspace's runtimes may claim; nothing, if the workspace has no row, or the file has gone."""
+        check_identity(self._place.path, self._identity)
         rows = self._rows(CLAIM_PERMISSION, (self._place.workspace_id,))
         return ClaimPermission(rows[0][0]) if rows else ClaimPermission.NONE
 
     def outstanding(self) -> Outstanding:
         """What is left for this store's actor."""
+        check_identity(self._place.path, self._identity)
         ((ready, waiting, held),) = self._rows(OUTSTANDING, (self._place.workspace_id, self._place.actor_id))
         return Outstanding(ready=bool(ready), waiting=bool(waiting), held=bool(held))
 
@@ -110,7 +113,7 @@ class SqliteReader:
         named = TicketRow._make(row)
         try:
             return ticket_of(named, active_claim_of(named))
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise StoreUnusableError(
                 f"{self._place.path}: the row of ticket {named.ticket_id} is damaged ({error})"
             ) from error

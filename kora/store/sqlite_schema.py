@@ -91,7 +91,7 @@ def _create(path: Path) -> None:
             f"{path} cannot be made: there is no directory {path.parent}; create it first"
         ) from error
     except (OSError, ValueError) as error:
-        raise StoreUnusableError(f"{path} cannot be made: {error}") from error
+        raise StoreUnusableError(f"{path} cannot be made: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _bring_up(path: Path) -> str | None:

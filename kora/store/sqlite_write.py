@@ -11,7 +11,7 @@ from kora.domain.claim import Claim
 from kora.errors import IncarnationLostError, StoreUnusableError
 from kora.store import sqlite_claim, sqlite_settle, sqlite_turn
 from kora.store.port import RuntimeRecord, Turn, TurnResult
-from kora.store.sqlite_connection import WRITER_SECONDS, Place, connect, writing
+from kora.store.sqlite_connection import WRITER_SECONDS, Place, check_identity, connect, identity, writing
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_log import ChainLog
 from kora.store.sqlite_rows import TicketRow, claim_of, json_array
@@ -24,6 +24,7 @@ class SqliteWriter:
     def __init__(self, place: Place, runtime: RuntimeRecord) -> None:
         self._place = place
         self._runtime = runtime
+        self._identity = identity(place.path)
         self._connection = connect(place.path, wait_seconds=WRITER_SECONDS)
         self._seen_version = self._data_version()
 
@@ -73,7 +74,11 @@ class SqliteWriter:
             return frozenset(holder for (holder,) in self._connection.execute(HOLDERS_AMONG, bound).fetchall())
 
     def changed(self) -> bool:
-        """Whether another connection has committed since this was last asked, or since this handle was made."""
+        """Whether another connection has committed since this was last asked, or since this handle was made.
+
+        Raises `StoreUnusableError` when the file is not the one that was opened any more.
+        """
+        check_identity(self._place.path, self._identity)
         version = self._data_version()
         changed, self._seen_version = version != self._seen_version, version
         return changed

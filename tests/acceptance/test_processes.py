@@ -85,6 +85,32 @@ def frozen_round(home: Home) -> None:
     assert_sound(home)
 
 
+def test_an_agent_that_stops_its_guardian_gains_nothing(home):
+    script = 'kill -STOP "$PPID"; trap "" TERM; while :; do sleep 1; done'
+    home.configure(
+        agent={"command": ["sh", "-c", script], "grace_seconds": 0.2},
+        poller={"lease_seconds": 2, "poll_interval_seconds": 60},
+    )
+    home.add(1)
+    process = home.start("run")
+    wait_until(home, lambda: "the lease is lost" in home.log(), process)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    process.wait(PATIENCE_SECONDS)
+    assert psutil.wait_procs(home.left_over(), timeout=20)[1] == []
+
+
+def test_a_store_that_is_taken_away_ends_the_runtime_with_the_reason(home):
+    home.configure(agent={"command": home.journal_command(30), "grace_seconds": 0.2})
+    home.add(1)
+    process = home.start("run", "--until-idle")
+    wait_until(home, lambda: home.runs() == 1, process)
+    (home.folder / "kora.db").rename(home.folder / "elsewhere.db")
+    assert process.wait(PATIENCE_SECONDS) in (1, 7)
+    assert "was removed or replaced while it was in use" in home.log()
+    assert psutil.wait_procs(home.left_over(), timeout=20)[1] == []
+
+
 def test_a_drain_lets_what_runs_end_and_claims_nothing_more(home):
     home.configure(agent={"command": home.journal_command(1.0)})
     home.add(6)
@@ -206,6 +232,7 @@ def test_a_state_dir_in_use_is_refused_and_the_message_names_the_process(home):
     [
         ({"agent": {"command": ["./missing"]}}, 1, "does not exist"),
         ({"agent": {"command": ["./supervisor.toml"]}}, 1, "not executable"),
+        ({"agent": {"workdir": "nowhere"}}, 1, "agent.workdir"),
         ({"runtime": {"store": "sqlite:///supervisor.toml"}}, 7, "database"),
         ({"poller": {"lease": 3}}, 2, "poller.lease"),
     ],

@@ -69,7 +69,7 @@ def test_a_result_line_is_taken_and_the_last_valid_one_counts(start):
     [
         ('{"kora":"result"}', "resolution: Field required"),
         ('{"kora":"result","resolution":"done"}', "resolution: "),
-        ('{"kora":"result","resolution":"completed","cost_usd":-1,"x":1}', "x: Extra inputs"),
+        ('{"kora":"result","resolution":"completed","cost_usd":-1}', "cost_usd: Input should be greater"),
     ],
 )
 def test_a_malformed_result_line_is_a_protocol_fault_that_says_why(start, line, said):

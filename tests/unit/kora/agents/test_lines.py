@@ -40,11 +40,9 @@ def test_clean_replaces_what_no_store_can_hold():
         b"[1]",
         b'{"a": 1}',
         b'"kora"',
-        b'{"kora": "result"',
+        b'say {"kora":"result"}',
         b"[" * 60_000,
         b'{"kora":' * 5_000,
-        b'{"kora":"result","resolution":"completed","summary":"\xff"}',
-        b'{"kora":"result","resolution":"completed","summary":"\\ud800"}',
     ],
 )
 def test_what_is_no_object_with_a_kora_key_is_output(line):
@@ -53,12 +51,53 @@ def test_what_is_no_object_with_a_kora_key_is_output(line):
     assert (conversation.result, conversation.protocol_fault, conversation.not_understood) == (None, None, None)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kora":"result","resolution":"failed_terminal","summary":"caf\xe9"}',
+        b'{"kora":"result","resolution":"failed_terminal","summary":"caf\\udce9"}',
+        b'{"kora":"result","resolution":"failed_terminal","summary":"a\\u0000b"}',
+        b'\xef\xbb\xbf{"kora":"result","resolution":"failed_terminal"}',
+        b'progress 99%\rprogress 100%\r{"kora":"result","resolution":"failed_terminal"}\r',
+        b'{"cost_usd":0.1,"resolution":"failed_terminal","summary":"' + b"x" * 70_000 + b'","kora":"result"}',
+        b'{"kora":"result","resolution":"failed_terminal","something":["new"]}',
+    ],
+)
+def test_a_result_is_understood_as_it_was_meant(line):
+    conversation = Conversation()
+    assert conversation.take([line]) == []
+    assert conversation.result is not None
+    assert conversation.result.resolution == "failed_terminal"
+    conversation.result.summary.encode()
+    assert conversation.protocol_fault is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"kora":"result","resolution":',
+        b'{ "kora" : "result", }',
+        b'{"kora":"result","resolution":"failed_terminal","cost_usd":NaN}',
+        b'{"kora":"result","resolution":"failed_retryable","next_eligible_offset_seconds":Infinity}',
+        b'{"kora":"result"}',
+    ],
+)
+def test_a_result_that_cannot_be_read_is_a_fault_also_after_a_good_one(line):
+    conversation = Conversation()
+    conversation.take([b'{"kora":"result","resolution":"completed"}', line])
+    assert conversation.result is None
+    assert "the result line was" in str(conversation.protocol_fault)
+    conversation.take([b'{"kora":"result","resolution":"completed"}'])
+    assert conversation.result is not None
+    assert conversation.protocol_fault is None
+
+
 def test_a_result_line_that_was_cut_is_a_protocol_fault():
     conversation = Conversation()
     splitter = LineSplitter()
     lines = splitter.feed(b'{ "kora": "result", "resolution": "completed", "summary": "' + b"x" * LINE_BYTES + b'"}\n')
     assert conversation.take(lines) == lines
-    assert "longer than 65,536 bytes" in str(conversation.protocol_fault)
+    assert "longer than 1,048,576 bytes" in str(conversation.protocol_fault)
 
 
 def test_leading_blanks_and_a_carriage_return_do_no_harm():

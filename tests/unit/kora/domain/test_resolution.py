@@ -133,7 +133,6 @@ def test_what_nobody_runs_is_handed_back_at_once_and_to_nobodys_blame() -> None:
         {"resolution": "completed", "cost_usd": -1},
         {"resolution": "completed", "cost_usd": float("nan")},
         {"resolution": "completed", "next_eligible_offset_seconds": 1e12},
-        {"resolution": "completed", "colour": "red"},
         {},
     ],
 )
