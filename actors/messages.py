@@ -102,8 +102,8 @@ class Refresh(ControlMessage):
     keys: tuple[ClaimKey, ...]
 
 
-class Append(Message):
-    """Write these events into the log."""
+class Append(ControlMessage):
+    """Write these events into the log. Control, so that no order to stop overtakes what has happened."""
 
     events: tuple[NewEvent, ...]
 

@@ -26,6 +26,7 @@ from actors.messages import (
     Work,
 )
 from actors.names import HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
+from actors.supervision import Stop
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import default_actor_id, new_id
 from kora.domain.resolution import AgentResult, Outcome, StopReason, settle
@@ -463,3 +464,12 @@ def test_a_flush_answers_whether_all_is_written_and_never_raises(desk):
     desk.sit()
     assert retired.on_receive(Flush()) is False
     retired.on_stop()
+
+
+def test_what_was_said_before_the_order_to_stop_is_written_before_it_stops(desk, stage):
+    event = NewEvent(EventType.SUPERVISOR_GAVE_UP, {"offender": "poller"})
+    stage.directory.tell(LEDGER, Tick(now=stage.time.seconds))
+    stage.directory.tell(LEDGER, Append(events=(event,)))
+    stage.directory.tell(LEDGER, Stop())
+    first, *_ = stage.said(LEDGER)
+    assert first == Append(events=(event,))
