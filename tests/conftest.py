@@ -1,0 +1,12 @@
+"""The tests start from the dispositions of a shell's foreground, however they were started themselves."""
+
+from __future__ import annotations
+
+import signal
+
+# What nohup or a shell's `&` ignores, every process started by a test would ignore as well.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
