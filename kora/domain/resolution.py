@@ -9,11 +9,10 @@ from typing import Annotated, Final, assert_never
 from pydantic import BaseModel, ConfigDict, Field
 
 from kora.domain.claim import Claim, ClaimKey
-from kora.domain.ticket import Status
+from kora.domain.ticket import TRIED_AGAIN, Status
 
 LOGICAL_FAILURES_MAX: Final = 3
 SUMMARY_CHARACTERS: Final = 4_000
-_ELIGIBLE_AGAIN: Final = frozenset({Status.RELEASED, Status.FAILED_RETRYABLE})
 _RETRY_SECONDS: Final = 60.0
 _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
@@ -129,7 +128,7 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
             resolution = Resolution.FAILED_TERMINAL
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
     status = Status(resolution.value)
-    if status in _ELIGIBLE_AGAIN and claim.attempt >= max_attempts:
+    if status in TRIED_AGAIN and claim.attempt >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
         summary = f"{summary} (attempt {claim.attempt} of {max_attempts}: waits for an operator)".lstrip()
     result = outcome.result
@@ -138,7 +137,7 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
         resolution=resolution,
         sea_status=status,
         summary=summary[:SUMMARY_CHARACTERS],
-        next_eligible_offset_seconds=verdict.offset_seconds if status in _ELIGIBLE_AGAIN else None,
+        next_eligible_offset_seconds=verdict.offset_seconds if status in TRIED_AGAIN else None,
         failure_count_by_reason=counts,
         model_tier_used=result.model_tier if result else None,
         cost_usd=result.cost_usd if result else None,

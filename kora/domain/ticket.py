@@ -60,9 +60,8 @@ class QueueState(IntEnum):
     """under a claim"""
 
 
-ELIGIBLE: Final = frozenset({Status.ASSIGNED, Status.RELEASED, Status.FAILED_RETRYABLE})
-HELD: Final = frozenset({Status.CLAIMED, Status.IN_PROGRESS})
-FINAL: Final = frozenset({Status.COMPLETED, Status.FAILED_TERMINAL})
+TRIED_AGAIN: Final = frozenset({Status.RELEASED, Status.FAILED_RETRYABLE})
+"""how an attempt may end and leave its ticket in the queue"""
 
 
 def _storable(text: str) -> str:

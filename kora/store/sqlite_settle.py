@@ -10,7 +10,7 @@ import orjson
 from kora.domain.events import EventType
 from kora.domain.operation import OperationState
 from kora.domain.resolution import Settlement
-from kora.domain.ticket import QueueState, Status
+from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
 from kora.store.sqlite_rows import claim_keys, json_array
 from kora.store.sqlite_statements import ABANDON_REST, COMMIT_PRESENCE, SETTLE_TICKET, TO_SETTLE
 from kora.store.sqlite_turn import OpenTurn
@@ -18,7 +18,6 @@ from kora.store.sqlite_turn import OpenTurn
 _OVER: Final = frozenset(
     {Status.COMPLETED, Status.FAILED_TERMINAL, Status.BLOCKED_NEEDS_OPERATOR, Status.DEFERRED_COST_LIMIT}
 )
-_AGAIN: Final = frozenset({Status.RELEASED, Status.FAILED_RETRYABLE})
 
 
 def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
@@ -93,7 +92,7 @@ def _ticket_row(turn: OpenTurn, settlement: Settlement, ticket_no: int) -> tuple
 def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[QueueState, int | None]:
     if settlement.sea_status in _OVER:
         return QueueState.OUT, None
-    if settlement.sea_status not in _AGAIN:
+    if settlement.sea_status not in TRIED_AGAIN:
         raise ValueError(f"{settlement.sea_status} is no status that an attempt may end in")
     offset = settlement.next_eligible_offset_seconds
     if offset is None or offset <= 0:

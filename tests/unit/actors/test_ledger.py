@@ -466,7 +466,7 @@ def test_a_flush_answers_whether_all_is_written_and_never_raises(desk):
     retired.on_stop()
 
 
-def test_what_was_said_before_the_order_to_stop_is_written_before_it_stops(desk, stage):
+def test_an_order_to_stop_does_not_overtake_an_event(desk, stage):
     event = NewEvent(EventType.SUPERVISOR_GAVE_UP, {"offender": "poller"})
     stage.directory.tell(LEDGER, Tick(now=stage.time.seconds))
     stage.directory.tell(LEDGER, Append(events=(event,)))
