@@ -16,6 +16,7 @@ from kora.agents.port import Lease
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.control import ClaimPermission
 from kora.domain.events import NewEvent
+from kora.domain.operation import OperationAnswer, OperationRequest
 from kora.domain.resolution import Settlement
 from kora.domain.state import PrimaryState
 

@@ -5,9 +5,12 @@ KoraError
 ├── StartError                the runtime could not start                                  exit 7
 ├── BoardError                an operator's change was refused                             exit 1
 │   ├── ImportRefusedError    a file of tickets has broken lines; nothing was imported     exit 1
+│   ├── RefusedError          the ticket does not stand so that this could be done to it   exit 1
 │   └── NotFoundError         there is no such ticket                                      exit 4
 ├── InvalidTransitionError    the table has no such arrow
 ├── AgentError                an agent could not be started
+├── LeaseLostError            an attempt's claim is over: what it does now counts no more
+├── OperationError            an operation cannot be recorded as asked
 └── StoreError                the store
     ├── StoreUnusableError    no database, not writable, of another schema: a person must act    exit 7
     ├── StoreUnavailableError locked, full or out of reach: worth another try
@@ -61,6 +64,10 @@ class ImportRefusedError(BoardError):
         super().__init__("\n".join(lines))
 
 
+class RefusedError(BoardError):
+    """The ticket does not stand so that this could be done to it; the message says how it stands and what to do."""
+
+
 class NotFoundError(BoardError):
     """There is no such ticket in this workspace."""
 
@@ -73,6 +80,14 @@ class InvalidTransitionError(KoraError):
 
 class AgentError(KoraError):
     """An agent could not be started."""
+
+
+class LeaseLostError(KoraError):
+    """The claim under which an attempt worked is over. Its callable should return; what it records is refused."""
+
+
+class OperationError(KoraError):
+    """An operation cannot be recorded as asked: its tool, key or result is none that the ledger can hold."""
 
 
 class StoreError(KoraError):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kora.domain.claim import Claim
+from kora.domain.operation import OperationAnswer, OperationRequest
 from kora.domain.resolution import Outcome, StopReason
 
 
@@ -22,6 +23,19 @@ EndListener = Callable[[], None]
 """Called once, from any thread, when the attempt is over and nothing of it is left; must not block."""
 
 
+OnAnswer = Callable[[OperationAnswer], None]
+"""Called once, from any thread, with what came of a request; must not block."""
+
+
+class Operations(Protocol):
+    """How a running attempt reaches the operation ledger. For any thread."""
+
+    def submit(self, request: OperationRequest, on_answer: OnAnswer) -> None:
+        """Ask, and return at once. The request is repeated until it is answered, over crashes of any actor and outages
+        of the store; an attempt that is over is answered LOST.
+        """
+
+
 class RunningAgent(Protocol):
     """One attempt under way. Every method returns at once and may be called from any thread."""
 
@@ -34,8 +48,20 @@ class RunningAgent(Protocol):
         """When it last made progress, on the boot clock; None before the first."""
 
     @property
+    def tool_since(self) -> float | None:
+        """Since when a tool call is in flight, on the boot clock; None when none is."""
+
+    @property
     def started_at(self) -> float:
         """When it was started, on the boot clock."""
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long the attempt may take; 0: as long as it makes progress."""
+
+    @property
+    def stall_seconds(self) -> float:
+        """How long it may go without progress; 0: as long as its lease lasts."""
 
     def extend(self, lease: Lease) -> None:
         """Let it go on until the new deadline. An earlier deadline than the present one is ignored."""
@@ -48,19 +74,17 @@ class RunningAgent(Protocol):
 
 
 class Agent(Protocol):
-    """A kind of agent, ready to be started any number of times."""
+    """A kind of agent, or several to choose from by the ticket, ready to be started any number of times."""
 
-    def start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+    def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
         """Start one attempt.
 
         Never raises for what concerns this one attempt: an agent that cannot be started is one that ends with a fault.
         The end is announced through `on_end`, also then.
         """
 
-    @property
-    def timeout_seconds(self) -> float:
-        """How long an attempt may take; 0: as long as it makes progress."""
+    def lingering(self) -> frozenset[str]:
+        """Tickets whose attempt is over though something of it still runs here: a callable that did not return.
 
-    @property
-    def stall_seconds(self) -> float:
-        """How long an attempt may go without progress; 0: as long as its lease lasts."""
+        They must not be claimed by this runtime before it has.
+        """

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from kora.domain.ticket import Ticket
+
+if TYPE_CHECKING:
+    from kora.domain.operation import Operation
 
 
 class ClaimResult(StrEnum):
@@ -40,8 +44,17 @@ class Claim:
     holder: str
     lease_expires_at: datetime
     """the store's time"""
+    operations: tuple[Operation, ...] = ()
+    """what earlier attempts recorded, oldest first; the abandoned ones too"""
+    attempts_forgiven: int = 0
+    """attempts that count no more, since an operator unblocked the ticket"""
 
     @property
     def attempt(self) -> int:
         """Which try at the ticket this is; the first is 1."""
         return self.ticket.work_attempt_count
+
+    @property
+    def attempts_counted(self) -> int:
+        """How many tries count towards `max_attempts`, this one included."""
+        return self.attempt - self.attempts_forgiven

@@ -24,6 +24,8 @@ class EventType(StrEnum):
     RELEASED = "sea_ticket.claim_released"
     EXPIRED = "sea_ticket.claim_expired"
     RESOLVED = "kora.sea_ticket.resolved"
+    BLOCKED = "kora.sea_ticket.blocked"
+    """a ticket waits for an operator from now on; `reason` is `max_attempts`, or `blocked_by` with the failed ticket"""
     TRANSITIONED = "kora.operational_state.transitioned"
     BOOT_READY = "kora.boot.ready"
     BOOT_FAILED = "kora.boot.failed"

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+
+from kora.domain.claim import ClaimKey
 
 CLAIM_TOOL: Final = "kora__claim_sea_ticket"
 """the tool of row 0, which marks an attempt's presence from its claim to its end"""
+
+TOOL_CHARACTERS: Final = 200
+KEY_CHARACTERS: Final = 1_000
+RESULT_BYTES: Final = 1_048_576
+"""a recorded result is handed to every later attempt, so it is a result, not a document store"""
 
 
 class OperationState(StrEnum):
@@ -18,17 +27,72 @@ class OperationState(StrEnum):
     ABANDONED = "abandoned"
 
 
-_FORWARD: Final = {
-    OperationState.ALLOCATED: frozenset({OperationState.DISPATCHED, OperationState.ABANDONED}),
-    OperationState.DISPATCHED: frozenset({OperationState.COMMITTED, OperationState.ABANDONED}),
-    OperationState.COMMITTED: frozenset[OperationState](),
-    OperationState.ABANDONED: frozenset[OperationState](),
-}
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A ledger row of an agent's own operation, as later attempts and people see it. The field names are wire format."""
+
+    work_attempt_id: str
+    sequence_within_attempt: int
+    kora_operation_id: str
+    tool_name: str
+    operation_key: str
+    """the caller's key, or the one made of tool, sequence and attempt where it gave none"""
+    state: OperationState
+    dispatch_result: Any
+    """what was recorded, as JSON's own types; None until committed"""
+    dispatch_error: str | None
+    allocated_at: datetime
+    ended_at: datetime | None
 
 
-def may_follow(state: OperationState, successor: OperationState) -> bool:
-    """Whether a ledger row may go from one state to the other."""
-    return successor in _FORWARD[state]
+class Step(StrEnum):
+    """What an attempt asks of the ledger."""
+
+    BEGIN = "begin"
+    COMMIT = "commit"
+    ABANDON = "abandon"
+
+
+@dataclass(frozen=True, slots=True)
+class OperationRequest:
+    """One step of one operation under a claim. Asked twice it does no more than once: an attempt's rows are numbered
+    by the attempt itself, which takes the next number only once it was answered about the one before.
+    """
+
+    claim: ClaimKey
+    step: Step
+    sequence_within_attempt: int
+    tool_name: str
+    operation_key: str
+    result: str | None = None
+    """JSON text; for COMMIT"""
+    error: str | None = None
+    """why; for ABANDON"""
+
+
+class Verdict(StrEnum):
+    """What came of a step."""
+
+    DISPATCHED = "dispatched"
+    """BEGIN: the row is there, and the effect is the caller's to bring about now"""
+    RECORDED = "recorded"
+    """BEGIN: an earlier attempt, or this one, committed it; nothing is to be done, the number was not taken"""
+    COMMITTED = "committed"
+    ABANDONED = "abandoned"
+    REFUSED = "refused"
+    """the request makes no sense as the ledger stands: `reason` says why; nothing was changed"""
+    LOST = "lost"
+    """the claim is over: nothing was changed, and nothing further will be"""
+
+
+@dataclass(frozen=True, slots=True)
+class OperationAnswer:
+    """What came of a request. `operation` is the row for DISPATCHED and RECORDED."""
+
+    request: OperationRequest
+    verdict: Verdict
+    operation: Operation | None = None
+    reason: str = ""
 
 
 def default_key(tool_name: str, sequence_within_attempt: int, work_attempt_id: str) -> str:

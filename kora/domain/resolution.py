@@ -47,6 +47,8 @@ class Reason(StrEnum):
     AGENT_REPORTED = "agent_reported"
     AGENT_EXIT = "agent_exit"
     AGENT_PROTOCOL = "agent_protocol"
+    AGENT_RAISED = "agent_raised"
+    VERIFY_FAILED = "verify_failed"
     AGENT_SIGNAL = "agent_signal"
     AGENT_TEMPORARY = "agent_temporary"
     DISPATCH_FAULT = "dispatch_fault"
@@ -54,7 +56,9 @@ class Reason(StrEnum):
     STALLED = "stalled"
 
 
-LOGICAL: Final = frozenset({Reason.AGENT_REPORTED, Reason.AGENT_EXIT, Reason.AGENT_PROTOCOL})
+LOGICAL: Final = frozenset(
+    {Reason.AGENT_REPORTED, Reason.AGENT_EXIT, Reason.AGENT_PROTOCOL, Reason.AGENT_RAISED, Reason.VERIFY_FAILED}
+)
 """failures that the work itself is to blame for: three of them make a poison ticket"""
 
 
@@ -72,12 +76,19 @@ class AgentResult(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an agent ended; nothing of it is left running. At most one of `exit_code`, `signal`, `fault` is set."""
+    """How an agent ended. At most one of `exit_code`, `signal`, `raised`, `fault` is set.
+
+    Nothing of it is left running, but for a callable that was given up on: see `Agent.lingering`.
+    """
 
     exit_code: int | None = None
     signal: int | None = None
+    raised: str | None = None
+    """a callable raised this: the exception's name and message"""
     fault: str | None = None
     """it could not be started, or what watched it died"""
+    verify_fault: str | None = None
+    """it claimed success, and the check that was to confirm this did not"""
     stop_reason: StopReason | None = None
     """Kora ended it; None when it ended by itself, even if a stop came too late"""
     result: AgentResult | None = None
@@ -128,9 +139,9 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
             resolution = Resolution.FAILED_TERMINAL
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
     status = Status(resolution.value)
-    if status in TRIED_AGAIN and claim.attempt >= max_attempts:
+    if status in TRIED_AGAIN and claim.attempts_counted >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
-        summary = f"{summary} (attempt {claim.attempt} of {max_attempts}: waits for an operator)".lstrip()
+        summary = f"{summary} (attempt {claim.attempts_counted} of {max_attempts}: waits for an operator)".lstrip()
     result = outcome.result
     return Settlement(
         key=claim.key,
@@ -146,7 +157,7 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
 
 def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
     """The settlement of an attempt that nobody runs: released, eligible at once, nobody's fault."""
-    blocked = claim.attempt >= max_attempts
+    blocked = claim.attempts_counted >= max_attempts
     return Settlement(
         key=claim.key,
         resolution=Resolution.RELEASED,
@@ -171,7 +182,14 @@ def _transient(counts: dict[str, int], reason: Reason, summary: str) -> _Verdict
     return _Verdict(Resolution.RELEASED, summary, min(doubled, _TRANSIENT_CAP_SECONDS), reason)
 
 
+def claims_success(outcome: Outcome) -> bool:
+    """Whether the attempt would be settled as completed, were there no check to be passed."""
+    return _verdict(outcome, {}).resolution is Resolution.COMPLETED
+
+
 def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
+    if outcome.verify_fault is not None:
+        return _Verdict(Resolution.FAILED_RETRYABLE, outcome.verify_fault, _RETRY_SECONDS, Reason.VERIFY_FAILED)
     if outcome.result is not None and outcome.signal is None:
         return _as_reported(outcome.result, counts)
     if outcome.stop_reason is not None:
@@ -183,6 +201,8 @@ def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
 
 def _ended_by_itself(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
     tail = f": {outcome.last_output}" if outcome.last_output else ""
+    if outcome.raised is not None:
+        return _Verdict(Resolution.FAILED_RETRYABLE, outcome.raised, _RETRY_SECONDS, Reason.AGENT_RAISED)
     if outcome.signal is not None:
         return _transient(counts, Reason.AGENT_SIGNAL, f"died by signal {outcome.signal}{tail}")
     if outcome.exit_code == EXIT_TEMPORARY:

@@ -13,6 +13,7 @@ from kora.domain.ids import parse_id
 TITLE_CHARACTERS: Final = 1_000
 OBJECTIVE_BYTES: Final = 1_048_576
 KIND_CHARACTERS: Final = 100
+BLOCKERS_MAX: Final = 1_000
 
 
 class Status(StrEnum):
@@ -51,7 +52,7 @@ class QueueState(IntEnum):
     """Which of the store's queues a ticket lies in; kept beside the status so that the indexes stay small and cheap."""
 
     OUT = 0
-    """final, or waiting for a person or for the cost refresh"""
+    """final, or waiting for a person, for the cost refresh or for other tickets"""
     READY = 1
     """may be claimed now"""
     WAITING = 2
@@ -96,6 +97,7 @@ def _in_utc(moment: datetime) -> datetime:
 Title = Annotated[str, Field(min_length=1, max_length=TITLE_CHARACTERS), AfterValidator(_storable)]
 Objective = Annotated[str, AfterValidator(_storable), AfterValidator(_fits)]
 Kind = Annotated[str, Field(min_length=1, max_length=KIND_CHARACTERS), AfterValidator(_storable)]
+AgentName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 Identifier = Annotated[str, AfterValidator(_uuid)]
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
@@ -115,6 +117,12 @@ class NewTicket(BaseModel):
     """who is to work it; the configuration's actor, if not said"""
     next_eligible_at: Moment | None = None
     """not before this moment; at once, if not said"""
+    agent: AgentName | None = None
+    """which named agent of the configuration is to do it; the default one, if not said"""
+    blocked_by: Annotated[tuple[Identifier, ...], Field(max_length=BLOCKERS_MAX)] = ()
+    """the tickets that must be completed first: on the board, or in the same file"""
+    ticket_id: Identifier | None = None
+    """the id that it is to have, so that others of the same file can name it; a fresh one, if not said"""
 
 
 class ActiveClaim(BaseModel):

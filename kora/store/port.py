@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from kora.domain.claim import Claim, ClaimKey
     from kora.domain.control import ClaimPermission
     from kora.domain.events import Event, NewEvent
+    from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
 
@@ -35,12 +38,22 @@ class ClaimOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Earned:
+    """A claim whose lease has earned a refresh, and how long ago its agent made the progress that earned it."""
+
+    key: ClaimKey
+    progress_age_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Turn:
     """All that a Ledger writes in one transaction, in the order in which the store does it."""
 
-    refresh: Sequence[ClaimKey] = ()
+    refresh: Sequence[Earned] = ()
     refresh_seconds: float = 0.0
     """the lease's new end, from the store's now"""
+    operate: Sequence[OperationRequest] = ()
+    """steps of operations, in the order asked; each is answered, and one that was done before does no more"""
     settle: Sequence[Settlement] = ()
     return_holders: Sequence[str] = ()
     """runtimes known to be dead, agents and all: what they hold is returned at once"""
@@ -54,7 +67,7 @@ class Turn:
     @property
     def is_sweep_only(self) -> bool:
         """Whether there is nothing to do but to look for leases that ran out."""
-        others = (self.refresh, self.settle, self.return_holders, self.claim, self.append)
+        others = (self.refresh, self.operate, self.settle, self.return_holders, self.claim, self.append)
         return self.sweep and not any(others)
 
 
@@ -66,6 +79,8 @@ class TurnResult:
     refreshed: list[ClaimKey] = field(default_factory=list)
     lost: list[ClaimKey] = field(default_factory=list)
     """refreshes refused: the claim is another's, or its lease had run out"""
+    operated: list[OperationAnswer] = field(default_factory=list)
+    """an answer to each request; one whose own row made its statement fail is answered REFUSED"""
     settled: list[ClaimKey] = field(default_factory=list)
     """settled now, or already settled by a turn whose answer was lost"""
     stale: list[ClaimKey] = field(default_factory=list)
@@ -94,6 +109,9 @@ class Writer(Protocol):
     def held(self) -> list[Claim]:
         """What the store says this runtime holds, lease run out or not."""
 
+    def holds(self) -> frozenset[ClaimKey]:
+        """The keys of what the store says this runtime holds, lease run out or not."""
+
     def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
         """Which of these runtimes the store says hold a claim."""
 
@@ -114,11 +132,100 @@ class Outstanding:
     ready: bool
     waiting: bool
     held: bool
+    blocked: bool = False
+    """a ticket waits for others of which one, at some remove, is still ready, waiting or held (by whatever actor)"""
 
     @property
     def any(self) -> bool:
         """Something is still to be waited for."""
-        return self.ready or self.waiting or self.held
+        return self.ready or self.waiting or self.held or self.blocked
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveWork:
+    """Who works what: one held claim."""
+
+    ticket_id: str
+    ticket_title: str
+    holder: str
+    host: str
+    pid: int
+    claim_fence_token: int
+    work_attempt_id: str
+    attempt: int
+    claimed_at: datetime
+    lease_expires_at: datetime
+    lease_left_seconds: float
+    """negative once it has run out and nobody has swept it yet"""
+    progress_at: datetime | None
+    """the progress that earned the last refresh; None before the first refresh"""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt at a ticket, as the ledger's row 0 has it."""
+
+    work_attempt_id: str
+    attempt: int
+    """the first is 1"""
+    started_at: datetime
+    ended_at: datetime | None
+    resolution: str | None
+    """None while it is under way, and where its lease ran out"""
+    summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketLine:
+    """One ticket as a report names it."""
+
+    ticket_id: str
+    ticket_title: str
+    sea_status: str
+    work_attempt_count: int
+    worked_seconds: float
+    """the sum of its ended attempts"""
+    cost_usd: float
+    last_summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardReport:
+    """The morning's page. Every count follows from the event log alone."""
+
+    since: datetime
+    """what the counts of attempts begin with, rounded down to the minute"""
+    now: datetime
+    tickets_by_status: Mapping[str, int]
+    """the board as it stands"""
+    waiting_for_others: int
+    """tickets of the board whose blockers are not all completed"""
+    attempts_by_resolution: Mapping[str, int]
+    """attempts that ended since; `expired` counts those whose lease ran out or whose runtime died"""
+    tickets_added: int
+    """since"""
+    cost_usd: float
+    """what the attempts that ended since have cost, as far as their agents told"""
+    worked_seconds: float
+    """the attempts that ended since, added up"""
+    needs_a_person: Sequence[TicketLine]
+    """`blocked_needs_operator` and `failed_terminal`, the newest first, at most 20"""
+    needs_a_person_count: int
+    longest: Sequence[TicketLine]
+    """the tickets that were worked longest, at most 5"""
+    flakiest: Sequence[TicketLine]
+    """the tickets that took more than one attempt, the most first, at most 5"""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveResult:
+    """What an archiving moved."""
+
+    events: int
+    files: Sequence[Path]
+    """those that were written to"""
+    until: datetime | None
+    """when the newest event that was moved had occurred"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,20 +265,62 @@ class Reader(Protocol):
     def events(
         self, *, ticket_id: str | None = None, event_types: Sequence[str] = (), after_seq: int = 0
     ) -> Iterator[Event]:
-        """The log in the store's order of arrival."""
+        """The log in the store's order of arrival, without what was archived."""
+
+    def last_seq(self) -> int:
+        """The newest event's place in the order of arrival; 0 for an empty log."""
+
+    def changed(self) -> bool:
+        """Whether anybody has written since this was last asked: for followers, so that an idle log costs nothing."""
+
+    def claims(self) -> list[ActiveWork]:
+        """Every held claim of the workspace, the oldest first."""
+
+    def attempts(self, ticket_id: str) -> list[AttemptRecord]:
+        """The ticket's attempts, the first one first. Raises `NotFoundError`."""
+
+    def operations(self, ticket_id: str) -> list[Operation]:
+        """The ticket's own operations (not the presence marks), oldest attempt first. Raises `NotFoundError`."""
+
+    def report(self, since: datetime) -> BoardReport:
+        """The board and what happened to it since. Within a second for a million tickets."""
 
     def verify(self) -> ChainReport:
-        """Recompute every chain of the workspace; the report names the first broken event."""
+        """Recompute every chain of the workspace, archived parts included; the report names the first broken event."""
 
     def close(self) -> None:
         """Give the connection back."""
 
 
 class Board(Protocol):
-    """What an operator changes. Each call is one transaction and appends what it did to the workspace's chain."""
+    """What an operator changes. Each call is one transaction and appends what it did to the workspace's chain.
+
+    What names a ticket raises `NotFoundError` when there is none, `RefusedError` when it does not stand so that this
+    could be done, and returns the ticket as it stands afterwards.
+    """
 
     def add(self, tickets: Iterable[NewTicket], *, who: str) -> list[str]:
-        """Add all or none; the new ids in the order given."""
+        """Add all or none; the new ids in the order given.
+
+        Raises `RefusedError` that names the ids when a blocker is not there, an id is there already, or tickets block
+        one another in a circle.
+        """
+
+    def unblock(self, ticket_id: str, *, who: str) -> Ticket:
+        """One that waits for an operator is eligible again: its attempts so far count no more, and failed blockers are
+        done without; blockers that may still complete are waited for.
+        """
+
+    def force_retry(self, ticket_id: str, *, who: str) -> Ticket:
+        """`failed_terminal` is reopened, its failures forgotten; one that waits for its time is eligible now."""
+
+    def cancel(self, ticket_id: str, *, who: str) -> Ticket:
+        """`failed_terminal`, whatever it stood at before, unless it was final. A claim on it is void at once, and its
+        runtime stops the agent.
+        """
+
+    def reassign(self, ticket_id: str, to_actor_id: str, *, who: str) -> Ticket:
+        """Another actor's from now on. Refused while it is worked, and when it is final."""
 
     def close(self) -> None:
         """Give the connection back."""
@@ -192,6 +341,15 @@ class Store(Protocol):
 
     def board(self) -> Board:
         """A new operator's handle."""
+
+    def archive(
+        self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]
+    ) -> ArchiveResult:
+        """Move the workspace's events that occurred before this moment into compressed files that still verify.
+
+        Bounded in memory, in short transactions; killed at any point it loses nothing, and the next call goes on.
+        `progress` is told how many of how many were moved.
+        """
 
     def close(self) -> None:
         """Close what the store itself holds."""
