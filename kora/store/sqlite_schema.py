@@ -17,8 +17,8 @@ from kora.store.sqlite_connection import PATIENT_SECONDS, WRITER_SECONDS, Place,
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_statements import IS_REGISTERED, LOOK, REGISTER_ACTOR, REGISTER_WORKSPACE, REVISION_OF_SCHEMA
 
-REVISION: Final = "0001"
-KNOWN_REVISIONS: Final = (REVISION,)
+REVISION: Final = "0002"
+KNOWN_REVISIONS: Final = ("0001", REVISION)
 APPLICATION_ID: Final = 0x4B6F7261
 """'Kora' in SQLite's header, so that a database of something else is never taken for ours"""
 
