@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Final, Protocol
+
+from kora.errors import StartError
 
 MICROSECONDS: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class TimeSource(Protocol):
-    """The two times that Kora asks for."""
+    """The two times that Kora asks for: the wall's, which people set, and the boot clock's, which nobody does."""
 
     def now_us(self) -> int:
         """Wall time, in microseconds since 1970 (UTC)."""
 
     def boot_seconds(self) -> float:
         """Seconds on a clock that never goes back and goes on through a suspend; the same in every process."""
+
+    def boot_id(self) -> str:
+        """Which start of the machine the boot clock counts from."""
 
 
 class SystemTime:
@@ -30,6 +38,18 @@ class SystemTime:
     def boot_seconds(self) -> float:
         """`CLOCK_BOOTTIME`: unlike `CLOCK_MONOTONIC` it counts the time that a laptop slept, as the lease does."""
         return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def boot_id(self) -> str:
+        """The kernel's own id of this boot. Raises `StartError` where there is no /proc."""
+        return _boot_id()
+
+
+@cache
+def _boot_id() -> str:
+    try:
+        return _BOOT_ID.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise StartError(f"{_BOOT_ID} cannot be read ({error.strerror}); Kora needs /proc to be mounted") from error
 
 
 def from_us(microseconds: int) -> datetime:

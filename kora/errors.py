@@ -13,7 +13,9 @@ KoraError
 ├── OperationError            an operation cannot be recorded as asked
 └── StoreError                the store
     ├── StoreUnusableError    no database, not writable, of another schema: a person must act    exit 7
-    ├── StoreUnavailableError locked, full or out of reach: worth another try
+    ├── StoreUnavailableError out of reach: worth another try
+    │   ├── StoreLockedError  another process writes; it will soon have done
+    │   └── StoreFullError    no room: worth another try once somebody has made room
     └── IncarnationLostError  a successor writes now; this writer must not
 """
 
@@ -102,6 +104,14 @@ class StoreUnusableError(StoreError):
 
 class StoreUnavailableError(StoreError):
     """Locked, full or out of reach: nothing was changed by this call unless a lost answer hides it; try again."""
+
+
+class StoreLockedError(StoreUnavailableError):
+    """Another process has the store at this moment."""
+
+
+class StoreFullError(StoreUnavailableError):
+    """The store cannot grow: its disk is full, or the size of files is limited."""
 
 
 class IncarnationLostError(StoreError):

@@ -43,9 +43,12 @@ class Claim:
     ticket: Ticket
     holder: str
     lease_expires_at: datetime
-    """the store's time"""
+    """the store's time, which moves on if the wall clock is set: to be shown; the holder counts on its boot clock"""
     operations: tuple[Operation, ...] = ()
-    """what earlier attempts recorded, oldest first; the abandoned ones too"""
+    """what earlier attempts recorded, oldest first; the abandoned ones too
+
+    The newest 1,000 of them, with 4 MiB of results at most. An older one is still answered from the ledger, by its key.
+    """
     attempts_forgiven: int = 0
     """attempts that count no more, since an operator unblocked the ticket"""
 

@@ -88,5 +88,11 @@ def event_hash(
     payload: str,
 ) -> bytes:
     """SHA-256 over the previous hash and the event's fields as one JSON array, `payload` in its stored spelling."""
-    fields = [chain_id, chain_seq, event_id, event_type, occurred_at_us, workspace_id, ticket_id, payload]
+    return chain_hash(
+        prev_hash, (chain_id, chain_seq, event_id, event_type, occurred_at_us, workspace_id, ticket_id, payload)
+    )
+
+
+def chain_hash(prev_hash: bytes, fields: tuple[str | int | None, ...]) -> bytes:
+    """As `event_hash`, of the fields in that order: for whoever hashes thousands a second."""
     return hashlib.sha256(prev_hash + orjson.dumps(fields)).digest()

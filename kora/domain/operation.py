@@ -29,7 +29,7 @@ class OperationState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A ledger row of an agent's own operation, as later attempts and people see it. The field names are wire format."""
+    """A ledger row of an agent's own operation, as later attempts see it. The field names are wire format."""
 
     work_attempt_id: str
     sequence_within_attempt: int
@@ -55,8 +55,9 @@ class Step(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OperationRequest:
-    """One step of one operation under a claim. Asked twice it does no more than once: an attempt's rows are numbered
-    by the attempt itself, which takes the next number only once it was answered about the one before.
+    """One step of one operation under a claim. Asked twice it does no more than once.
+
+    An attempt numbers its rows itself, and takes the next number only once it was answered about the one before.
     """
 
     claim: ClaimKey

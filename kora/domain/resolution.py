@@ -89,6 +89,8 @@ class Outcome:
     """it could not be started, or what watched it died"""
     verify_fault: str | None = None
     """it claimed success, and the check that was to confirm this did not"""
+    is_unconfirmed: bool = False
+    """it claimed success, and the check did not come to its end: the result's cost counts, its word does not"""
     stop_reason: StopReason | None = None
     """Kora ended it; None when it ended by itself, even if a stop came too late"""
     result: AgentResult | None = None
@@ -110,6 +112,8 @@ class Settlement:
     failure_count_by_reason: dict[str, int]
     model_tier_used: str | None = None
     cost_usd: float | None = None
+    is_forgiven: bool = False
+    """it never began: the attempt counts no more towards `max_attempts`"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +160,10 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
 
 
 def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
-    """The settlement of an attempt that nobody runs: released, eligible at once, nobody's fault."""
+    """The settlement of an attempt that nobody runs and that may have begun: released, eligible at once.
+
+    Nobody's fault, but it counts: a ticket that each time brings down whoever begins it has to come to an end.
+    """
     blocked = claim.attempts_counted >= max_attempts
     return Settlement(
         key=claim.key,
@@ -165,6 +172,22 @@ def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
         summary=why,
         next_eligible_offset_seconds=None,
         failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
+    )
+
+
+def pass_back(claim: Claim, why: str) -> Settlement:
+    """The settlement of an attempt that certainly never began: released, eligible at once, and as if it had not been.
+
+    A ticket that nobody has touched is never blocked for that, however often it comes about.
+    """
+    return Settlement(
+        key=claim.key,
+        resolution=Resolution.RELEASED,
+        sea_status=Status.RELEASED,
+        summary=why,
+        next_eligible_offset_seconds=None,
+        failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
+        is_forgiven=True,
     )
 
 
@@ -190,7 +213,7 @@ def claims_success(outcome: Outcome) -> bool:
 def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
     if outcome.verify_fault is not None:
         return _Verdict(Resolution.FAILED_RETRYABLE, outcome.verify_fault, _RETRY_SECONDS, Reason.VERIFY_FAILED)
-    if outcome.result is not None and outcome.signal is None:
+    if outcome.result is not None and outcome.signal is None and not outcome.is_unconfirmed:
         return _as_reported(outcome.result, counts)
     if outcome.stop_reason is not None:
         return _stopped(outcome.stop_reason)
@@ -200,21 +223,25 @@ def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
 
 
 def _ended_by_itself(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
-    tail = f": {outcome.last_output}" if outcome.last_output else ""
     if outcome.raised is not None:
         return _Verdict(Resolution.FAILED_RETRYABLE, outcome.raised, _RETRY_SECONDS, Reason.AGENT_RAISED)
-    if outcome.signal is not None:
-        return _transient(counts, Reason.AGENT_SIGNAL, f"died by signal {outcome.signal}{tail}")
-    if outcome.exit_code == EXIT_TEMPORARY:
-        return _transient(counts, Reason.AGENT_TEMPORARY, f"exited with {EXIT_TEMPORARY}{tail}")
-    if outcome.exit_code == EXIT_DENIED:
-        return _Verdict(Resolution.FAILED_TERMINAL, f"exited with {EXIT_DENIED}{tail}")
-    if outcome.exit_code:
-        summary = f"exited with {outcome.exit_code}{tail}"
-        return _Verdict(Resolution.FAILED_RETRYABLE, summary, _RETRY_SECONDS, Reason.AGENT_EXIT)
+    if outcome.signal is not None or outcome.exit_code:
+        return _gone_wrong(outcome, counts)
     if outcome.protocol_fault is not None:
         return _Verdict(Resolution.FAILED_RETRYABLE, outcome.protocol_fault, _RETRY_SECONDS, Reason.AGENT_PROTOCOL)
     return _Verdict(Resolution.COMPLETED, outcome.last_output)
+
+
+def _gone_wrong(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
+    tail = f": {outcome.last_output}" if outcome.last_output else ""
+    if outcome.signal is not None:
+        return _transient(counts, Reason.AGENT_SIGNAL, f"died by signal {outcome.signal}{tail}")
+    summary = f"exited with {outcome.exit_code}{tail}"
+    if outcome.exit_code == EXIT_TEMPORARY:
+        return _transient(counts, Reason.AGENT_TEMPORARY, summary)
+    if outcome.exit_code == EXIT_DENIED:
+        return _Verdict(Resolution.FAILED_TERMINAL, summary)
+    return _Verdict(Resolution.FAILED_RETRYABLE, summary, _RETRY_SECONDS, Reason.AGENT_EXIT)
 
 
 def _as_reported(result: AgentResult, counts: dict[str, int]) -> _Verdict:

@@ -18,7 +18,7 @@ def open_store(url: str, *, workspace_id: str, actor_id: str, time: TimeSource |
     """The store, ready for use: made or migrated if need be, workspace and actor registered.
 
     Raises `StoreUnusableError` when a person must act first, `StoreUnavailableError` when it stayed locked for half a
-    minute.
+    minute, or there is no room.
     """
     path = sqlite_path(url)
     return SqliteStore(url, path, workspace_id=workspace_id, actor_id=actor_id, time=time or SystemTime())

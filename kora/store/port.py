@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
+    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Turn:
     refresh: Sequence[Earned] = ()
     refresh_seconds: float = 0.0
     """the lease's new end, from the store's now"""
+    append: Sequence[NewEvent] = ()
+    """an event whose id stands in the log already is not written again"""
     operate: Sequence[OperationRequest] = ()
     """steps of operations, in the order asked; each is answered, and one that was done before does no more"""
     settle: Sequence[Settlement] = ()
@@ -59,8 +62,6 @@ class Turn:
     """runtimes known to be dead, agents and all: what they hold is returned at once"""
     sweep: bool = False
     claim: ClaimOrder | None = None
-    append: Sequence[NewEvent] = ()
-    """an event whose id stands in the log already is not written again"""
     max_attempts: int = 10
     """a returned ticket that was attempted so often waits for an operator"""
 
@@ -133,99 +134,13 @@ class Outstanding:
     waiting: bool
     held: bool
     blocked: bool = False
-    """a ticket waits for others of which one, at some remove, is still ready, waiting or held (by whatever actor)"""
+    """a ticket waits for others of which one, at some remove, is still ready, waiting or held (by whatever actor);
+    looked into only where none of the above is so"""
 
     @property
     def any(self) -> bool:
         """Something is still to be waited for."""
         return self.ready or self.waiting or self.held or self.blocked
-
-
-@dataclass(frozen=True, slots=True)
-class ActiveWork:
-    """Who works what: one held claim."""
-
-    ticket_id: str
-    ticket_title: str
-    holder: str
-    host: str
-    pid: int
-    claim_fence_token: int
-    work_attempt_id: str
-    attempt: int
-    claimed_at: datetime
-    lease_expires_at: datetime
-    lease_left_seconds: float
-    """negative once it has run out and nobody has swept it yet"""
-    progress_at: datetime | None
-    """the progress that earned the last refresh; None before the first refresh"""
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptRecord:
-    """One attempt at a ticket, as the ledger's row 0 has it."""
-
-    work_attempt_id: str
-    attempt: int
-    """the first is 1"""
-    started_at: datetime
-    ended_at: datetime | None
-    resolution: str | None
-    """None while it is under way, and where its lease ran out"""
-    summary: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TicketLine:
-    """One ticket as a report names it."""
-
-    ticket_id: str
-    ticket_title: str
-    sea_status: str
-    work_attempt_count: int
-    worked_seconds: float
-    """the sum of its ended attempts"""
-    cost_usd: float
-    last_summary: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class BoardReport:
-    """The morning's page. Every count follows from the event log alone."""
-
-    since: datetime
-    """what the counts of attempts begin with, rounded down to the minute"""
-    now: datetime
-    tickets_by_status: Mapping[str, int]
-    """the board as it stands"""
-    waiting_for_others: int
-    """tickets of the board whose blockers are not all completed"""
-    attempts_by_resolution: Mapping[str, int]
-    """attempts that ended since; `expired` counts those whose lease ran out or whose runtime died"""
-    tickets_added: int
-    """since"""
-    cost_usd: float
-    """what the attempts that ended since have cost, as far as their agents told"""
-    worked_seconds: float
-    """the attempts that ended since, added up"""
-    needs_a_person: Sequence[TicketLine]
-    """`blocked_needs_operator` and `failed_terminal`, the newest first, at most 20"""
-    needs_a_person_count: int
-    longest: Sequence[TicketLine]
-    """the tickets that were worked longest, at most 5"""
-    flakiest: Sequence[TicketLine]
-    """the tickets that took more than one attempt, the most first, at most 5"""
-
-
-@dataclass(frozen=True, slots=True)
-class ArchiveResult:
-    """What an archiving moved."""
-
-    events: int
-    files: Sequence[Path]
-    """those that were written to"""
-    until: datetime | None
-    """when the newest event that was moved had occurred"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +183,10 @@ class Reader(Protocol):
         """The log in the store's order of arrival, without what was archived."""
 
     def last_seq(self) -> int:
-        """The newest event's place in the order of arrival; 0 for an empty log."""
+        """Where the log ends, to go on from with `events`: the newest event's place in the order of arrival.
+
+        That event may be another workspace's. 0 for an empty log.
+        """
 
     def changed(self) -> bool:
         """Whether anybody has written since this was last asked: for followers, so that an idle log costs nothing."""
@@ -307,16 +225,19 @@ class Board(Protocol):
         """
 
     def unblock(self, ticket_id: str, *, who: str) -> Ticket:
-        """One that waits for an operator is eligible again: its attempts so far count no more, and failed blockers are
-        done without; blockers that may still complete are waited for.
+        """One that waits for an operator is eligible again.
+
+        Its attempts so far count no more, and failed blockers are done without; those that may still complete are
+        waited for.
         """
 
     def force_retry(self, ticket_id: str, *, who: str) -> Ticket:
         """`failed_terminal` is reopened, its failures forgotten; one that waits for its time is eligible now."""
 
     def cancel(self, ticket_id: str, *, who: str) -> Ticket:
-        """`failed_terminal`, whatever it stood at before, unless it was final. A claim on it is void at once, and its
-        runtime stops the agent.
+        """`failed_terminal`, whatever it stood at before, unless it was final.
+
+        A claim on it is void at once, and its runtime stops the agent.
         """
 
     def reassign(self, ticket_id: str, to_actor_id: str, *, who: str) -> Ticket:
@@ -333,6 +254,10 @@ class Store(Protocol):
     def url(self) -> str:
         """Where it is, fit to be shown."""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it was made by this opening."""
+
     def writer(self, runtime: RuntimeRecord) -> Writer:
         """A new handle for this runtime's Ledger; registers the runtime on first use."""
 
@@ -346,6 +271,9 @@ class Store(Protocol):
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]
     ) -> ArchiveResult:
         """Move the workspace's events that occurred before this moment into compressed files that still verify.
+
+        They leave in the order of arrival, up to the first that is not so old. One dated in the future goes with those
+        behind it.
 
         Bounded in memory, in short transactions; killed at any point it loses nothing, and the next call goes on.
         `progress` is told how many of how many were moved.

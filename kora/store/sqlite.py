@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 from kora.clock import TimeSource
 from kora.store.port import RuntimeRecord
+from kora.store.sqlite_archive import archive
 from kora.store.sqlite_board import SqliteBoard
-from kora.store.sqlite_connection import Place
+from kora.store.sqlite_connection import Place, identity
 from kora.store.sqlite_read import SqliteReader
 from kora.store.sqlite_schema import prepare, register
 from kora.store.sqlite_write import SqliteWriter
+from kora.store.views import ArchiveResult
 
 
 class SqliteStore:
-    """Implements `Store`. Each handle has its own connection; the store itself keeps none."""
+    """Implements `Store`. Each handle has its own connection; the store itself keeps none.
+
+    Every handle is one to the file that was there at first. Once that is removed or replaced, making another handle
+    raises `StoreUnusableError`, and neither file is changed.
+    """
 
     def __init__(self, url: str, path: Path, *, workspace_id: str, actor_id: str, time: TimeSource) -> None:
         self._url = url
-        self._place = Place(path, workspace_id, actor_id, time)
-        prepare(path)
+        before, _ = prepare(path)
+        self._is_new = before is None
+        self._place = Place(path, workspace_id, actor_id, time, identity(path))
         register(self._place)
 
     @property
     def url(self) -> str:
         """Where it is, fit to be shown."""
         return self._url
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was made by this opening."""
+        return self._is_new
 
     def writer(self, runtime: RuntimeRecord) -> SqliteWriter:
         """A new handle for this runtime's Ledger; `next_incarnation` registers the runtime."""
@@ -39,6 +53,12 @@ class SqliteStore:
     def board(self) -> SqliteBoard:
         """A new operator's handle."""
         return SqliteBoard(self._place)
+
+    def archive(
+        self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]
+    ) -> ArchiveResult:
+        """Move the workspace's events that occurred before this moment into compressed files that still verify."""
+        return archive(self._place, directory, older_than, who=who, progress=progress)
 
     def close(self) -> None:
         """Nothing is left to close: each handle closes its own connection."""

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from contextlib import closing
+from typing import Any, Final
 
-from kora.clock import MICROSECONDS
+import orjson
+
+from kora.clock import MICROSECONDS, from_us
 from kora.domain.claim import Claim
 from kora.domain.events import EventType
 from kora.domain.ids import new_id, operation_id
-from kora.domain.operation import CLAIM_TOOL, default_key
-from kora.domain.ticket import Status
+from kora.domain.operation import CLAIM_TOOL, Operation, default_key
 from kora.store.port import ClaimOrder
-from kora.store.sqlite_rows import TicketRow, claim_of, json_array, rfc3339
-from kora.store.sqlite_statements import ABANDON_EARLIER, ALLOCATE, CLAIM_TICKET, NEXT_ELIGIBLE, PROMOTE, READY
+from kora.store.sqlite_log import Told
+from kora.store.sqlite_rows import TicketRow, json_array, new_claim_of, operation_of, rfc3339
 from kora.store.sqlite_turn import OpenTurn
+from kora.store.sqlite_turn_statements import (
+    ABANDON_EARLIER,
+    ALLOCATE,
+    CLAIM_TICKETS,
+    EARLIER_OPERATIONS,
+    NEXT_ELIGIBLE,
+    OPERATIONS_BY_KEY,
+    PROMOTE,
+    READY,
+    READY_BUT,
+)
 
+_CLAIMED: Final = EventType.CLAIMED.value
 PROMOTED_AT_MOST: Final = 200
 """of each rank, in each turn: so that a million tickets falling due at once make no turn long"""
+OPERATIONS_AT_MOST: Final = 1_000
+"""of each ticket, the newest: what earlier attempts recorded is handed to the next"""
+RESULT_BYTES_AT_MOST: Final = 4 * 1024 * 1024
+"""of each ticket's results, the newest: a turn holds the write lock, and its claims are kept in memory"""
+_READ_AT_MOST: Final = 128
+"""at once, because each may bring an objective of a megabyte"""
 
 
 def claim(turn: OpenTurn, order: ClaimOrder) -> None:
@@ -28,88 +48,91 @@ def claim(turn: OpenTurn, order: ClaimOrder) -> None:
     """
     if order.count < 1:
         return
-    turn.connection.execute(PROMOTE, (turn.workspace_id, turn.actor_id, turn.now_us, PROMOTED_AT_MOST))
-    passed_over = set(order.except_tickets)
+    if turn.any_due:
+        turn.connection.execute(PROMOTE, (turn.workspace_id, turn.actor_id, turn.now_us, PROMOTED_AT_MOST))
+    passed_over: set[str] = set()
     while (missing := order.count - len(turn.result.claims)) > 0:
-        rows = _ready(turn, missing, passed_over)
+        rows = _ready(turn, min(missing, _READ_AT_MOST), passed_over)
         if not rows:
             break
+        claimable = [row for row in rows if row.ticket_id not in order.except_tickets]
+        if len(claimable) < len(rows):
+            # Next to none of these is ever ready, so that they are named to the store only when one has been met.
+            passed_over |= order.except_tickets
         claims = turn.each(
-            rows, lambda some: _write(turn, some, order.lease_seconds), lambda row: f"claim of ticket {row.ticket_id}"
+            claimable,
+            lambda some: _write(turn, some, order.lease_seconds),
+            lambda row: f"claim of ticket {row.ticket_id}",
         )
         turn.result.claims += claims
-        passed_over.update(row.ticket_id for row in rows)
+        passed_over |= {row.ticket_id for row in claimable} - {claim.key.ticket_id for claim in claims}
     if len(turn.result.claims) < order.count:
         turn.result.next_eligible_in_seconds = _next_eligible(turn)
 
 
 def _ready(turn: OpenTurn, count: int, passed_over: set[str]) -> list[TicketRow]:
-    bound = (turn.workspace_id, turn.actor_id, count + len(passed_over))
-    found = map(TicketRow._make, turn.connection.execute(READY, bound).fetchall())
-    return [row for row in found if row.ticket_id not in passed_over][:count]
+    bound = (turn.workspace_id, turn.actor_id, count)
+    if passed_over:
+        (found,) = turn.connection.execute(READY_BUT, (*bound, json_array(list(passed_over)))).fetchone()
+    else:
+        (found,) = turn.connection.execute(READY, bound).fetchone()
+    return list(map(TicketRow._make, orjson.loads(found)))
 
 
 def _write(turn: OpenTurn, rows: Sequence[TicketRow], lease_seconds: float) -> list[Claim]:
     lease_expires_at = turn.after(lease_seconds)
-    claimed = [
-        row._replace(
-            sea_status=Status.IN_PROGRESS.value,
-            claim_count=row.claim_count + 1,
-            work_attempt_count=row.work_attempt_count + 1,
-            # Counted per ticket and never reset: every later fence of a ticket is higher.
-            claim_fence_token=row.claim_count + 1,
-            holder=turn.runtime_id,
-            lease_expires_at=lease_expires_at,
-            work_attempt_id=new_id(),
-        )
-        for row in rows
-    ]
-    claims = [claim_of(row) for row in claimed]
-    written = turn.connection.executemany(
-        CLAIM_TICKET,
-        [
-            (
-                row.claim_count,
-                row.work_attempt_count,
-                row.claim_fence_token,
-                row.holder,
-                row.lease_expires_at,
-                row.work_attempt_id,
-                row.ticket_no,
+    earlier = _earlier(turn, [row.ticket_no for row in rows if row.work_attempt_count])
+    until = from_us(lease_expires_at)
+    common = {"holder": turn.runtime_id, "actor_id": turn.actor_id, "lease_expires_at": rfc3339(lease_expires_at)}
+    claims: list[Claim] = []
+    claimed: list[object] = []
+    allocated: list[object] = []
+    told: list[Told] = []
+    for row in rows:
+        attempt, operations = new_id(), earlier.get(row.ticket_no, ())
+        claims.append(
+            new_claim_of(
+                row,
+                holder=turn.runtime_id,
+                lease_expires_at=until,
+                work_attempt_id=attempt,
+                operations=operations,
             )
-            for row in claimed
-        ],
-    ).rowcount
-    if written != len(rows):
+        )
+        claimed += (row.ticket_no, attempt)
+        allocated += (attempt, row.ticket_no, row.work_attempt_count + 1, _presence_id(row.ticket_id, attempt))
+        told.append((_CLAIMED, {**common, "work_attempt_id": attempt}, row.ticket_id, row.ticket_no, None))
+    if CLAIM_TICKETS.execute(turn.connection, (turn.runtime_id, lease_expires_at, turn.now_us), claimed) != len(rows):
         raise ValueError("it was not ready when it came to be claimed")
-    _allocate(turn, claimed)
-    until = rfc3339(lease_expires_at)
-    for row in claimed:
-        payload = {
-            "holder": turn.runtime_id,
-            "actor_id": turn.actor_id,
-            "work_attempt_id": row.work_attempt_id,
-            "lease_expires_at": until,
-        }
-        turn.log.append(EventType.CLAIMED, payload, ticket_id=row.ticket_id, ticket_no=row.ticket_no)
+    ALLOCATE.execute(turn.connection, (CLAIM_TOOL, turn.now_us), allocated)
+    turn.log.extend(told)
     return claims
 
 
-def _allocate(turn: OpenTurn, claimed: Sequence[TicketRow]) -> None:
-    turn.connection.execute(ABANDON_EARLIER, (turn.now_us, json_array([row.ticket_no for row in claimed])))
-    turn.connection.executemany(
-        ALLOCATE,
-        [
-            (
-                row.work_attempt_id,
-                row.ticket_no,
-                operation_id(row.ticket_id, default_key(CLAIM_TOOL, 0, str(row.work_attempt_id))),
-                CLAIM_TOOL,
-                turn.now_us,
-            )
-            for row in claimed
-        ],
-    )
+def _presence_id(ticket_id: str, work_attempt_id: str) -> str:
+    return operation_id(ticket_id, default_key(CLAIM_TOOL, 0, work_attempt_id))
+
+
+def _earlier(turn: OpenTurn, ticket_nos: list[int]) -> dict[int, tuple[Operation, ...]]:
+    """What earlier attempts at these recorded, and what they left open is abandoned."""
+    if not ticket_nos:
+        return {}
+    turn.connection.execute(ABANDON_EARLIER, (turn.now_us, json_array(ticket_nos)))
+    found = turn.connection.execute(EARLIER_OPERATIONS, (json_array(ticket_nos), OPERATIONS_AT_MOST)).fetchall()
+    return {ticket_no: _newest(turn, sorted(orjson.loads(keys))) for ticket_no, keys in found}
+
+
+def _newest(turn: OpenTurn, keys: list[Any]) -> tuple[Operation, ...]:
+    """The operations of these keys, of which the newest is the first, as far as they may be handed on; oldest first."""
+    operations: list[Operation] = []
+    room_bytes = RESULT_BYTES_AT_MOST
+    with closing(turn.connection.execute(OPERATIONS_BY_KEY, (orjson.dumps(keys).decode(),))) as found:
+        for size_bytes, *row in found:
+            room_bytes -= size_bytes or 0
+            if room_bytes < 0:
+                break
+            operations.append(operation_of(row))
+    return tuple(reversed(operations))
 
 
 def _next_eligible(turn: OpenTurn) -> float | None:

@@ -24,6 +24,8 @@ _PRAGMAS: Final = (
     "PRAGMA synchronous = FULL",
     "PRAGMA foreign_keys = ON",
     "PRAGMA journal_size_limit = 67108864",
+    # 16 MiB: the tickets that a turn claims are settled some turns later, and should not be read from the file again.
+    "PRAGMA cache_size = -16384",
 )
 
 
@@ -35,6 +37,8 @@ class Place:
     workspace_id: str
     actor_id: str
     time: TimeSource
+    file: tuple[int, int] | None
+    """which file it was when the store was opened: no other one is ever worked on"""
 
 
 def connect(path: Path, *, wait_seconds: float, query_only: bool = False) -> sqlite3.Connection:
@@ -72,6 +76,19 @@ def check_identity(path: Path, opened: tuple[int, int] | None) -> None:
     """Nothing, while the file at the path is still the one that was opened. Raises `StoreUnusableError`."""
     if identity(path) != opened:
         raise StoreUnusableError(f"{path} was removed or replaced while it was in use; put the file back, then restart")
+
+
+def connect_again(place: Place, *, wait_seconds: float, query_only: bool = False) -> sqlite3.Connection:
+    """A connection to the very file that the store was opened with. Raises `StoreUnusableError` if another is there."""
+    # Before, because to open another file is to change it: its log is folded in, and an empty one takes away ours.
+    check_identity(place.path, place.file)
+    connection = connect(place.path, wait_seconds=wait_seconds, query_only=query_only)
+    try:
+        check_identity(place.path, place.file)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 @contextmanager

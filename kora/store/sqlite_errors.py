@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from kora.errors import StoreError, StoreUnavailableError, StoreUnusableError
+from kora.errors import StoreError, StoreFullError, StoreLockedError, StoreUnavailableError, StoreUnusableError
 
 ROW_ERRORS: Final = (
     sqlite3.IntegrityError,
@@ -32,11 +32,21 @@ _UNUSABLE: Final = {
     sqlite3.SQLITE_ERROR: "does not have the tables that Kora made; restore it from a backup",
 }
 
-_UNAVAILABLE: Final = {
+_LOCKED: Final = {
     sqlite3.SQLITE_BUSY: "is being written by another process",
     sqlite3.SQLITE_LOCKED: "is being written by another process",
     sqlite3.SQLITE_PROTOCOL: "is being opened by too many processes at once",
+}
+
+_FULL: Final = {
     sqlite3.SQLITE_FULL: "has no room left on its disk",
+    # All but a full disk itself: a limit (EFBIG), a quota (EDQUOT), or really a fault.
+    sqlite3.SQLITE_IOERR_WRITE: "cannot grow: a quota, a limit to the size of files (ulimit -f), or a bad disk",
+    sqlite3.SQLITE_IOERR_SHMSIZE: "has no room for its -shm file: the disk is full, or there is a limit (ulimit -f)",
+}
+"""by the extended code"""
+
+_UNAVAILABLE: Final = {
     sqlite3.SQLITE_IOERR: "met an error of its disk",
     sqlite3.SQLITE_NOMEM: "got no memory",
     sqlite3.SQLITE_INTERRUPT: "was interrupted",
@@ -49,7 +59,12 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError | None:
     if code is None:
         undecodable = isinstance(error, sqlite3.OperationalError)
         return StoreUnusableError(f"{path} is damaged; restore it from a backup ({error})") if undecodable else None
+    if code in _FULL:
+        what = f"{_FULL[code]} ({error.sqlite_errorname}); make room, and a runtime at work goes on by itself"
+        return StoreFullError(f"{path} {what}")
     primary = code & _PRIMARY_CODE
+    if primary in _LOCKED:
+        return StoreLockedError(f"{path} {_LOCKED[primary]} ({error.sqlite_errorname})")
     if primary in _UNAVAILABLE:
         return StoreUnavailableError(f"{path} {_UNAVAILABLE[primary]} ({error.sqlite_errorname})")
     if primary in _UNUSABLE:

@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from typing import Any
 
-from kora.domain.events import GENESIS, EventType, canonical, event_hash
+from kora.domain.events import GENESIS, EventType, canonical, chain_hash
 from kora.domain.ids import new_id
-from kora.store.sqlite_statements import APPEND_EVENT, CHAIN_HEAD, MOVE_CHAIN_HEAD
+from kora.store.sqlite_statements import APPEND_EVENTS, CHAIN_HEAD, MOVE_CHAIN_HEAD
 
 Mark = tuple[int, bytes]
+Told = tuple[str, dict[str, Any], str | None, int | None, str | None]
+"""the name of an event's type, its payload, ticket's id, ticket's number, and own id: a fresh one where it has none"""
 
 
 class ChainLog:
     """Appends events to one chain; the write lock must be held from its making to its `close`.
 
-    Events are written by `flush`, in batches; the chain's head by `close`, once.
+    Events are written by `flush`, all at once; the chain's head by `close`, once.
     """
 
-    def __init__(self, connection: sqlite3.Connection, *, workspace_id: str, chain_id: str, now_us: int) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        workspace_id: str,
+        chain_id: str,
+        now_us: int,
+        head: Mark | None = None,
+    ) -> None:
         self._connection = connection
         self._workspace_id = workspace_id
         self._chain_id = chain_id
         self._now_us = now_us
-        head = connection.execute(CHAIN_HEAD, (workspace_id, chain_id)).fetchone()
-        self._tail: Mark = head or (0, GENESIS)
+        if head is None:
+            head = connection.execute(CHAIN_HEAD, (workspace_id, chain_id)).fetchone() or (0, GENESIS)
+        self._tail: Mark = head
         self._begun_at = self._tail
-        self._rows: list[tuple[object, ...]] = []
+        self._values: list[object] = []
+        """of the events that are not written yet, one value after another"""
 
     def append(
         self,
@@ -38,49 +51,38 @@ class ChainLog:
         event_id: str | None = None,
     ) -> None:
         """One more event. Raises `TypeError` for a payload that JSON cannot spell; the chain is then as it was."""
-        seq, prev = self._tail[0] + 1, self._tail[1]
-        event_id, text = event_id or new_id(), canonical(payload)
-        this = event_hash(
-            prev,
-            chain_id=self._chain_id,
-            chain_seq=seq,
-            event_id=event_id,
-            event_type=event_type,
-            occurred_at_us=self._now_us,
-            workspace_id=self._workspace_id,
-            ticket_id=ticket_id,
-            payload=text,
-        )
-        self._rows.append(
-            (
-                event_id,
-                event_type.value,
-                self._now_us,
-                self._workspace_id,
-                ticket_no,
-                text,
-                self._chain_id,
-                seq,
-                prev,
-                this,
-            )
-        )
-        self._tail = (seq, this)
+        self.extend([(event_type.value, payload, ticket_id, ticket_no, event_id)])
+
+    def extend(self, told: Iterable[Told]) -> None:
+        """So many more events, in the order given: what a turn tells of hundreds of tickets comes in one call.
+
+        Raises `TypeError` as `append` does; the events before the one that cannot be spelled then stand.
+        """
+        chain_id, now_us, workspace_id, values = self._chain_id, self._now_us, self._workspace_id, self._values
+        number, prev = self._tail
+        bound = bytearray(prev)
+        for event_type, payload, ticket_id, ticket_no, given_id in told:
+            event_id, text = given_id or new_id(), canonical(payload)
+            number += 1
+            prev = chain_hash(prev, (chain_id, number, event_id, event_type, now_us, workspace_id, ticket_id, text))
+            values += (event_id, event_type, ticket_no or 0, text, number, bound, bound := bytearray(prev))
+            self._tail = (number, prev)
 
     def flush(self) -> None:
         """What was appended is written."""
-        if self._rows:
-            self._connection.executemany(APPEND_EVENT, self._rows)
-            self._rows.clear()
+        if self._values:
+            APPEND_EVENTS.execute(self._connection, (self._now_us, self._workspace_id, self._chain_id), self._values)
+            self._values.clear()
 
     def mark(self) -> Mark:
-        """Where the chain stands; taken only when all is flushed."""
+        """Where the chain stands, with all that was appended so far written."""
+        self.flush()
         return self._tail
 
     def rewind(self, mark: Mark) -> None:
         """Forget what was appended since the mark; for use after rolling back to a savepoint taken with it."""
         self._tail = mark
-        self._rows.clear()
+        self._values.clear()
 
     def close(self) -> None:
         """Write what is left, and the chain's new head."""

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
+from datetime import datetime
+from itertools import groupby, islice
 from typing import Any, Final
 
 from kora.domain.control import ClaimPermission
 from kora.domain.events import Event
+from kora.domain.operation import Operation
 from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
+from kora.store import sqlite_history
 from kora.store.port import ChainReport, Outstanding
-from kora.store.sqlite_connection import Place, check_identity, connect, identity
+from kora.store.sqlite_connection import Place, check_identity, connect_again
 from kora.store.sqlite_errors import translated
+from kora.store.sqlite_report import active_work, report
+from kora.store.sqlite_report_statements import (
+    FIRST_QUEUED,
+    LAST_SEQ,
+    NUMBERS_EXCEPTIONAL,
+    NUMBERS_HELD,
+    NUMBERS_ORDINARY,
+    TICKETS_OF_NUMBERS,
+)
 from kora.store.sqlite_rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sqlite_statements import (
     CLAIM_PERMISSION,
@@ -21,15 +35,24 @@ from kora.store.sqlite_statements import (
     OUTSTANDING,
     TICKET,
     TICKETS_AFTER,
-    TICKETS_OF_STATUS_AFTER,
 )
 from kora.store.sqlite_verify import verify
+from kora.store.views import ActiveWork, AttemptRecord, BoardReport
 
 _WAIT_SECONDS: Final = 5.0
 """a reader waits only while another process recovers or closes the write-ahead log"""
 _EVENTS_A_PAGE: Final = 500
 _TICKETS_A_PAGE: Final = 64
 """few, because each may bring an objective of a megabyte"""
+_NUMBERS_A_PAGE: Final = 1_000
+_STATUS: Final = TicketRow._fields.index("sea_status")
+_NUMBERS: Final = {
+    Status.ASSIGNED: NUMBERS_ORDINARY,
+    Status.COMPLETED: NUMBERS_ORDINARY,
+    Status.CLAIMED: NUMBERS_HELD,
+    Status.IN_PROGRESS: NUMBERS_HELD,
+}
+"""every other status has an index"""
 
 
 class SqliteReader:
@@ -37,20 +60,21 @@ class SqliteReader:
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._identity = identity(place.path)
-        self._connection = connect(place.path, wait_seconds=_WAIT_SECONDS, query_only=True)
+        self._connection = connect_again(place, wait_seconds=_WAIT_SECONDS, query_only=True)
+        self._seen_version = self._data_version()
 
     def claim_permission(self) -> ClaimPermission:
         """What the workspace's runtimes may claim; nothing, if the workspace has no row, or the file has gone."""
-        check_identity(self._place.path, self._identity)
+        check_identity(self._place.path, self._place.file)
         rows = self._rows(CLAIM_PERMISSION, (self._place.workspace_id,))
         return ClaimPermission(rows[0][0]) if rows else ClaimPermission.NONE
 
     def outstanding(self) -> Outstanding:
         """What is left for this store's actor."""
-        check_identity(self._place.path, self._identity)
-        ((ready, waiting, held),) = self._rows(OUTSTANDING, (self._place.workspace_id, self._place.actor_id))
-        return Outstanding(ready=bool(ready), waiting=bool(waiting), held=bool(held))
+        check_identity(self._place.path, self._place.file)
+        (found,) = self._rows(OUTSTANDING, (self._place.workspace_id, self._place.actor_id))
+        ready, waiting, held, blocked = map(bool, found)
+        return Outstanding(ready=ready, waiting=waiting, held=held, blocked=blocked)
 
     def ticket(self, ticket_id: str) -> Ticket:
         """One ticket. Raises `NotFoundError`."""
@@ -61,25 +85,13 @@ class SqliteReader:
 
     def tickets(self, statuses: Sequence[Status] = (), limit: int | None = None) -> Iterator[Ticket]:
         """The board in the order of adding; only these statuses if any are named."""
-        wanted = json_array([status.value for status in statuses])
-        after, left = 0, limit
-        while left is None or left > 0:
-            page = _TICKETS_A_PAGE if left is None else min(left, _TICKETS_A_PAGE)
-            rows = (
-                self._rows(TICKETS_OF_STATUS_AFTER, (self._place.workspace_id, after, wanted, page))
-                if statuses
-                else self._rows(TICKETS_AFTER, (self._place.workspace_id, after, page))
-            )
-            yield from map(self._ticket, rows)
-            if len(rows) < page:
-                return
-            after = rows[-1][0]
-            left = None if left is None else left - page
+        found = self._of_statuses(frozenset(statuses), limit) if statuses else self._all()
+        return islice(map(self._ticket, found), limit)
 
     def events(
         self, *, ticket_id: str | None = None, event_types: Sequence[str] = (), after_seq: int = 0
     ) -> Iterator[Event]:
-        """The log in the store's order of arrival."""
+        """The log in the store's order of arrival, without what was archived."""
         after, full = after_seq, True
         while full:
             rows = self._events_page(ticket_id, event_types, after)
@@ -87,8 +99,41 @@ class SqliteReader:
             full = len(rows) == _EVENTS_A_PAGE
             after = rows[-1][0] if rows else after
 
+    def last_seq(self) -> int:
+        """The place of the newest event of the whole store in the order of arrival; 0 for an empty log."""
+        ((newest,),) = self._rows(LAST_SEQ, ())
+        return int(newest or 0)
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since this was last asked, or since this handle was made.
+
+        Raises `StoreUnusableError` when the file is not the one that was opened any more.
+        """
+        check_identity(self._place.path, self._place.file)
+        version = self._data_version()
+        changed, self._seen_version = version != self._seen_version, version
+        return changed
+
+    def claims(self) -> list[ActiveWork]:
+        """Every held claim of the workspace, the oldest first."""
+        return active_work(self._connection, self._place)
+
+    def attempts(self, ticket_id: str) -> list[AttemptRecord]:
+        """The ticket's attempts, the first one first. Raises `NotFoundError`."""
+        with translated(self._place.path):
+            return sqlite_history.attempts(self._connection, self._place.workspace_id, ticket_id)
+
+    def operations(self, ticket_id: str) -> list[Operation]:
+        """The ticket's own operations, oldest attempt first. Raises `NotFoundError`."""
+        with translated(self._place.path):
+            return sqlite_history.operations(self._connection, self._place.workspace_id, ticket_id)
+
+    def report(self, since: datetime) -> BoardReport:
+        """The board and what happened to it since, as of one moment."""
+        return report(self._connection, self._place, since)
+
     def verify(self) -> ChainReport:
-        """Recompute every chain of the workspace; the report names the first broken event."""
+        """Recompute every chain of the workspace, archived parts included; the report names the first broken event."""
         return verify(self._connection, self._place)
 
     def close(self) -> None:
@@ -104,6 +149,39 @@ class SqliteReader:
         if wanted is not None:
             return self._rows(EVENTS_OF_TYPES_AFTER, (workspace_id, after, wanted, _EVENTS_A_PAGE))
         return self._rows(EVENTS_AFTER, (workspace_id, after, _EVENTS_A_PAGE))
+
+    def _all(self) -> Iterator[tuple[Any, ...]]:
+        after, full = 0, True
+        while full:
+            rows = self._rows(TICKETS_AFTER, (self._place.workspace_id, after, _TICKETS_A_PAGE))
+            yield from rows
+            full = len(rows) == _TICKETS_A_PAGE
+            after = rows[-1][0] if rows else after
+
+    def _of_statuses(self, statuses: frozenset[Status], limit: int | None) -> Iterator[tuple[Any, ...]]:
+        """First the tickets' numbers, each status by itself, then the tickets: one may have moved on meanwhile."""
+        wanted = _NUMBERS_A_PAGE if limit is None else min(limit, _NUMBERS_A_PAGE)
+        merged = heapq.merge(*(self._numbers(status, wanted) for status in statuses))
+        numbers = (number for number, _ in groupby(merged))
+        while page := list(islice(numbers, _TICKETS_A_PAGE)):
+            rows = self._rows(TICKETS_OF_NUMBERS, (json_array(page),))
+            yield from (row for row in rows if row[_STATUS] in statuses)
+
+    def _numbers(self, status: Status, at_a_time: int) -> Iterator[int]:
+        workspace_id, statement = self._place.workspace_id, _NUMBERS.get(status, NUMBERS_EXCEPTIONAL)
+        after, full = 0, at_a_time > 0
+        if status is Status.ASSIGNED:
+            # Mostly the newest: what is completed before them need not be read.
+            ((first,),) = self._rows(FIRST_QUEUED, (workspace_id,))
+            after, full = (0, False) if first is None else (first - 1, full)
+        while full:
+            rows = self._rows(statement, (workspace_id, status.value, after, at_a_time))
+            yield from (number for (number,) in rows)
+            full = len(rows) == at_a_time
+            after = rows[-1][0] if rows else after
+
+    def _data_version(self) -> int:
+        return int(self._rows("PRAGMA data_version", ())[0][0])
 
     def _rows(self, statement: str, bound: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with translated(self._place.path):

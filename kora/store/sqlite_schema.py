@@ -12,8 +12,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, TypeVar
 
-from kora.errors import StoreUnavailableError, StoreUnusableError
-from kora.store.sqlite_connection import PATIENT_SECONDS, WRITER_SECONDS, Place, connect, snapshot, writing
+from kora.errors import StoreLockedError, StoreUnusableError
+from kora.store.sqlite_clock import now_for_writing_us
+from kora.store.sqlite_connection import (
+    PATIENT_SECONDS,
+    WRITER_SECONDS,
+    Place,
+    connect,
+    connect_again,
+    snapshot,
+    writing,
+)
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_statements import IS_REGISTERED, LOOK, REGISTER_ACTOR, REGISTER_WORKSPACE, REVISION_OF_SCHEMA
 
@@ -37,7 +46,7 @@ def prepare(path: Path) -> tuple[str | None, str]:
     """The file is a Kora store at this revision; the result tells from which revision it came (None: it was new).
 
     Raises `StoreUnusableError` for a file that is no database, read-only, of something else or of a newer Kora, and
-    changes nothing about it; `StoreUnavailableError` when others kept it locked all the time.
+    changes nothing about it; `StoreUnavailableError` when others kept it locked all the time, or there is no room.
     """
     if sqlite3.sqlite_version_info < _OLDEST_SQLITE:
         raise StoreUnusableError(f"Python's SQLite is {sqlite3.sqlite_version}; a store needs 3.38 or later")
@@ -47,7 +56,7 @@ def prepare(path: Path) -> tuple[str | None, str]:
 
 
 def register(place: Place) -> None:
-    """The workspace and the actor have their rows. Takes the write lock only when one is missing."""
+    """The workspace, the actor and this boot's clock have their rows. Takes the write lock only when one is missing."""
     patiently(lambda: _register(place))
 
 
@@ -57,7 +66,7 @@ def patiently(action: Callable[[], T]) -> T:
     while True:
         try:
             return action()
-        except StoreUnavailableError:
+        except StoreLockedError:
             if time.monotonic() >= give_up_at:
                 raise
         time.sleep(_RETRY_SECONDS)
@@ -130,12 +139,12 @@ def _upgrade(path: Path) -> None:
 
 
 def _register(place: Place) -> None:
-    both = {"workspace_id": place.workspace_id, "actor_id": place.actor_id}
-    with closing(connect(place.path, wait_seconds=WRITER_SECONDS)) as connection:
+    both = {"workspace_id": place.workspace_id, "actor_id": place.actor_id, "boot_id": place.time.boot_id()}
+    with closing(connect_again(place, wait_seconds=WRITER_SECONDS)) as connection:
         with translated(place.path):
             if connection.execute(IS_REGISTERED, both).fetchone() == (1,):
                 return
         with writing(connection, place.path):
-            row = {**both, "now": place.time.now_us()}
+            row = {**both, "now": now_for_writing_us(connection, place)}
             connection.execute(REGISTER_WORKSPACE, row)
             connection.execute(REGISTER_ACTOR, row)

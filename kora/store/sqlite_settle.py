@@ -2,22 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from kora.domain.claim import ClaimKey
 from kora.domain.events import EventType
 from kora.domain.operation import OperationState
 from kora.domain.resolution import Settlement
 from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
-from kora.store.sqlite_rows import claim_keys, json_array
-from kora.store.sqlite_statements import ABANDON_REST, COMMIT_PRESENCE, SETTLE_TICKET, TO_SETTLE
-from kora.store.sqlite_turn import OpenTurn
+from kora.store import sqlite_dependents as dependents
+from kora.store.sqlite_log import Told
+from kora.store.sqlite_turn import OpenTurn, blocked_by_attempts
+from kora.store.sqlite_turn_statements import SETTLE_OPERATIONS, SETTLE_TICKETS, TO_SETTLE
+
+_RELEASED: Final = EventType.RELEASED.value
+_RESOLVED: Final = EventType.RESOLVED.value
+COST_MAX_MICRO_USD: Final = 10**12
+"""a million dollars for one attempt is a slip of its agent, and sums of such must not overflow; the log has its word"""
+
+_OUT, _READY, _WAITING = int(QueueState.OUT), int(QueueState.READY), int(QueueState.WAITING)
+_NEVER: Final = -1
+"""what `SETTLE_TICKETS` takes for no date"""
 
 _OVER: Final = frozenset(
     {Status.COMPLETED, Status.FAILED_TERMINAL, Status.BLOCKED_NEEDS_OPERATOR, Status.DEFERRED_COST_LIMIT}
 )
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    settlement: Settlement
+    ticket_no: int
+    worked_us: int
+
+    @property
+    def status(self) -> Status:
+        return self.settlement.sea_status
+
+    @property
+    def cost_micro_usd(self) -> int:
+        """Raises `ValueError` for what is no number."""
+        cost_usd = self.settlement.cost_usd
+        return 0 if cost_usd is None else min(COST_MAX_MICRO_USD, round(cost_usd * 1_000_000))
 
 
 def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
@@ -29,88 +58,107 @@ def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
     if not settlements:
         return
     distinct = list({settlement.key: settlement for settlement in reversed(settlements)}.values())[::-1]
-    bound = (turn.runtime_id, claim_keys([settlement.key for settlement in distinct]), turn.workspace_id)
-    known = {index: rest for index, *rest in turn.connection.execute(TO_SETTLE, bound).fetchall()}
-    ours: list[tuple[Settlement, int]] = []
+    known = _known(turn, [settlement.key for settlement in distinct])
+    ours: list[_End] = []
     for index, settlement in enumerate(distinct):
-        ticket_no, state, is_ours = known.get(index, (0, None, False))
+        ticket_no, state, claimed_at, is_ours = known.get(index, (0, None, None, False))
         if state == OperationState.COMMITTED:
             turn.result.settled.append(settlement.key)
         elif state == OperationState.ALLOCATED and is_ours:
-            ours.append((settlement, ticket_no))
+            ours.append(_End(settlement, ticket_no, turn.since(claimed_at)))
         else:
             turn.result.stale.append(settlement.key)
 
-    def write(rows: Sequence[tuple[Settlement, int]]) -> list[Settlement]:
+    def write(rows: Sequence[_End]) -> list[_End]:
         return _write(turn, rows)
 
-    done = turn.each(ours, write, lambda row: f"settlement of ticket {row[0].key.ticket_id}")
-    turn.result.settled += [settlement.key for settlement in done]
+    done = turn.each(ours, write, lambda end: f"settlement of ticket {end.settlement.key.ticket_id}")
+    for end in done:
+        turn.tally(end.settlement.resolution, worked_us=end.worked_us, cost_micro_usd=end.cost_micro_usd)
+    turn.result.settled += [end.settlement.key for end in done]
 
 
-def _write(turn: OpenTurn, rows: Sequence[tuple[Settlement, int]]) -> list[Settlement]:
-    written = turn.connection.executemany(SETTLE_TICKET, [_ticket_row(turn, *row) for row in rows]).rowcount
-    if written != len(rows):
+def _known(turn: OpenTurn, keys: Sequence[ClaimKey]) -> dict[int, tuple[int, str, int | None, bool]]:
+    """How the store stands to each, by its place: the ticket, its attempt's presence mark, since when, whether ours."""
+    asked: list[object] = []
+    for index, key in enumerate(keys):
+        asked += (index, key.ticket_id, key.claim_fence_token, key.work_attempt_id)
+    found = TO_SETTLE.ask(turn.connection, (turn.workspace_id, turn.runtime_id), asked)
+    return {index: tuple(rest) for some in found for index, *rest in orjson.loads(some)}
+
+
+def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
+    tickets: list[object] = []
+    presences: list[object] = []
+    for end in ends:
+        tickets += _ticket_row(turn, end)
+        presences += _presence_row(end)
+    if SETTLE_TICKETS.execute(turn.connection, (turn.runtime_id, turn.now_us), tickets) != len(ends):
         raise ValueError("its claim was gone when it came to be written")
-    turn.connection.executemany(
-        COMMIT_PRESENCE,
-        [
-            (
-                orjson.dumps({"resolution": settlement.resolution, "summary": settlement.summary}).decode(),
-                turn.now_us,
-                settlement.key.work_attempt_id,
-            )
-            for settlement, _ in rows
-        ],
-    )
-    attempts = json_array([settlement.key.work_attempt_id for settlement, _ in rows])
-    turn.connection.execute(ABANDON_REST, (turn.now_us, attempts))
-    for settlement, ticket_no in rows:
-        key = settlement.key
-        turn.log.append(EventType.RESOLVED, _resolved(turn, settlement), ticket_id=key.ticket_id, ticket_no=ticket_no)
-        released = {"holder": turn.runtime_id, "work_attempt_id": key.work_attempt_id}
-        turn.log.append(EventType.RELEASED, released, ticket_id=key.ticket_id, ticket_no=ticket_no)
-    return [settlement for settlement, _ in rows]
+    SETTLE_OPERATIONS.execute(turn.connection, (turn.now_us,), presences)
+    turn.log.extend(told for end in ends for told in _told(turn, end))
+    if turn.has_dependencies:
+        dependents.failed(turn, [end.ticket_no for end in ends if end.status is Status.FAILED_TERMINAL])
+        dependents.completed(turn, [end.ticket_no for end in ends if end.status is Status.COMPLETED])
+    return list(ends)
 
 
-def _ticket_row(turn: OpenTurn, settlement: Settlement, ticket_no: int) -> tuple[object, ...]:
+def _told(turn: OpenTurn, end: _End) -> Iterator[Told]:
+    settlement, key, ticket_no = end.settlement, end.settlement.key, end.ticket_no
+    yield _RESOLVED, _resolved(turn, settlement), key.ticket_id, ticket_no, None
+    released = {"holder": turn.runtime_id, "work_attempt_id": key.work_attempt_id}
+    yield _RELEASED, released, key.ticket_id, ticket_no, None
+    if settlement.sea_status is Status.BLOCKED_NEEDS_OPERATOR:
+        yield blocked_by_attempts(turn, key.ticket_id, ticket_no)
+
+
+def _ticket_row(turn: OpenTurn, end: _End) -> tuple[object, ...]:
+    settlement = end.settlement
     queue_state, next_eligible_at = _queue(turn, settlement)
     return (
-        settlement.sea_status.value,
-        int(queue_state),
+        end.ticket_no,
+        settlement.key.claim_fence_token,
+        settlement.key.work_attempt_id,
+        settlement.sea_status._value_,
+        queue_state,
         next_eligible_at,
-        settlement.resolution.value,
+        settlement.resolution._value_,
         settlement.summary,
         orjson.dumps(settlement.failure_count_by_reason, option=orjson.OPT_SORT_KEYS).decode(),
-        ticket_no,
-        settlement.key.claim_fence_token,
-        turn.runtime_id,
-        settlement.key.work_attempt_id,
+        end.worked_us,
+        end.cost_micro_usd,
+        int(settlement.is_forgiven),
     )
 
 
-def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[QueueState, int | None]:
+def _presence_row(end: _End) -> tuple[object, ...]:
+    settlement = end.settlement
+    came_to = {"resolution": settlement.resolution._value_, "summary": settlement.summary}
+    return (settlement.key.work_attempt_id, orjson.dumps(came_to).decode())
+
+
+def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int]:
     if settlement.sea_status in _OVER:
-        return QueueState.OUT, None
+        return _OUT, _NEVER
     if settlement.sea_status not in TRIED_AGAIN:
         raise ValueError(f"{settlement.sea_status} is no status that an attempt may end in")
     offset = settlement.next_eligible_offset_seconds
     if offset is None or offset <= 0:
-        return QueueState.READY, None
-    return QueueState.WAITING, turn.after(offset)
+        return _READY, _NEVER
+    return _WAITING, turn.after(offset)
 
 
 def _resolved(turn: OpenTurn, settlement: Settlement) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "sea_ticket_id": settlement.key.ticket_id,
         "workspace_id": turn.workspace_id,
-        "resolution": settlement.resolution.value,
+        "resolution": settlement.resolution._value_,
         "resolution_summary": settlement.summary,
     }
-    when_known = {
-        "model_tier_used": settlement.model_tier_used,
-        "next_eligible_offset_seconds": settlement.next_eligible_offset_seconds,
-        "cost_usd": settlement.cost_usd,
-    }
-    payload.update({name: value for name, value in when_known.items() if value is not None})
+    if settlement.model_tier_used is not None:
+        payload["model_tier_used"] = settlement.model_tier_used
+    if settlement.next_eligible_offset_seconds is not None:
+        payload["next_eligible_offset_seconds"] = settlement.next_eligible_offset_seconds
+    if settlement.cost_usd is not None:
+        payload["cost_usd"] = settlement.cost_usd
     return payload

@@ -1,4 +1,4 @@
-"""Every statement that the SQLite store runs, by name.
+"""The statements that the SQLite store's parts share, by name; those of one part stand beside it.
 
 The numbers 0 to 3 beside `queue_state` are QueueState; they stand in the text because SQLite uses a partial index only
 for a condition that it can read in the statement itself. Lists travel as one JSON array each.
@@ -7,6 +7,8 @@ for a condition that it can read in the statement itself. Lists travel as one JS
 from __future__ import annotations
 
 from typing import Final
+
+from kora.store.sqlite_many import Many
 
 # Opening
 
@@ -19,6 +21,7 @@ REVISION_OF_SCHEMA: Final = "SELECT version_num FROM alembic_version"
 IS_REGISTERED: Final = """
 SELECT EXISTS (SELECT 1 FROM workspaces WHERE workspace_id = :workspace_id)
    AND EXISTS (SELECT 1 FROM actor_registry WHERE workspace_id = :workspace_id AND actor_id = :actor_id)
+   AND EXISTS (SELECT 1 FROM clocks WHERE boot_id = :boot_id)
 """
 
 REGISTER_WORKSPACE: Final = """
@@ -30,16 +33,49 @@ INSERT INTO actor_registry (workspace_id, actor_id, actor_kind, registered_at)
 VALUES (:workspace_id, :actor_id, 'kora', :now) ON CONFLICT DO NOTHING
 """
 
+# The machine's clock
+
+ANCHOR: Final = "SELECT anchor_us FROM clocks WHERE boot_id = ?"
+
+# A store that comes from the schema without clocks has none of any boot: what it holds may live, and keeps its leases.
+END_LEASES_OF_FORMER_BOOTS: Final = """
+UPDATE tickets SET lease_expires_at = min(lease_expires_at, ?)
+WHERE queue_state = 3 AND EXISTS (SELECT 1 FROM clocks)
+"""
+
+MOVE_HELD: Final = """
+UPDATE tickets SET lease_expires_at = lease_expires_at + ?1, claimed_at = claimed_at + ?1,
+    progress_at = progress_at + ?1
+WHERE queue_state = 3
+"""
+
+# An attempt took as long as it took, whatever the clock said meanwhile.
+MOVE_PRESENCES: Final = """
+UPDATE operations SET allocated_at = allocated_at + ?1
+WHERE sequence_within_attempt = 0 AND work_attempt_id IN (SELECT work_attempt_id FROM tickets WHERE queue_state = 3)
+"""
+
+# Only these wait for a length of time; other dates are people's.
+MOVE_DELAYS: Final = """
+UPDATE tickets SET next_eligible_at = next_eligible_at + ?1
+WHERE queue_state = 2 AND sea_status IN ('released', 'failed_retryable')
+"""
+
+SET_ANCHOR: Final = """
+INSERT INTO clocks (boot_id, anchor_us) VALUES (?, ?) ON CONFLICT (boot_id) DO UPDATE SET anchor_us = excluded.anchor_us
+"""
+
+FORGET_FORMER_BOOTS: Final = "DELETE FROM clocks WHERE boot_id <> ?"
+
 # Runtimes
 
 RAISE_INCARNATION: Final = """
-INSERT INTO runtimes (runtime_id, workspace_id, host, pid, version, started_at, incarnation)
+INSERT INTO runtimes (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation)
 VALUES (:runtime_id, :workspace_id, :host, :pid, :version, :now, 1)
-ON CONFLICT (runtime_id) DO UPDATE SET incarnation = incarnation + 1 WHERE workspace_id = excluded.workspace_id
-RETURNING incarnation
+ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = last_incarnation + 1
+WHERE workspace_id = excluded.workspace_id
+RETURNING last_incarnation
 """
-
-INCARNATION: Final = "SELECT incarnation FROM runtimes WHERE runtime_id = ? AND workspace_id = ?"
 
 HOLDERS_AMONG: Final = """
 SELECT DISTINCT holder FROM tickets
@@ -48,168 +84,80 @@ WHERE workspace_id = ? AND queue_state = 3 AND holder IN (SELECT value FROM json
 
 # Tickets as they are read
 
-_TICKET: Final = """
-SELECT t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank,
-       t.sea_idea_kind, t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count,
-       t.work_attempt_count,
-       t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
-       t.work_attempt_id
-FROM tickets AS t JOIN objectives AS o ON o.ticket_no = t.ticket_no
+# The columns of `TicketRow`. Where the whole board has no dependency, no ticket's are looked for.
+TICKET_COLUMNS: Final = """
+t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank, t.sea_idea_kind,
+t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count, t.work_attempt_count,
+t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
+t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven,
+CASE WHEN EXISTS (SELECT 1 FROM dependencies) THEN (
+    SELECT json_group_array(ticket_id) FROM (
+        SELECT b.ticket_id FROM dependencies AS d JOIN tickets AS b ON b.ticket_no = d.blocker_no
+        WHERE d.ticket_no = t.ticket_no ORDER BY d.blocker_no)
+) || '' END
 """
 
-TICKET: Final = f"{_TICKET} WHERE t.ticket_id = ? AND t.workspace_id = ?"
-
-TICKETS_AFTER: Final = f"""
-{_TICKET} WHERE t.workspace_id = ? AND t.ticket_no > ? ORDER BY t.ticket_no LIMIT ?
-"""
-
-TICKETS_OF_STATUS_AFTER: Final = f"""
-{_TICKET} WHERE t.workspace_id = ? AND t.ticket_no > ? AND t.sea_status IN (SELECT value FROM json_each(?))
-ORDER BY t.ticket_no LIMIT ?
+TICKET_SELECT: Final = f"""
+SELECT {TICKET_COLUMNS} FROM tickets AS t JOIN objectives AS o ON o.ticket_no = t.ticket_no
 """  # noqa: S608 - constants only
 
-HELD_BY: Final = f"{_TICKET} WHERE t.workspace_id = ? AND t.queue_state = 3 AND t.holder = ? ORDER BY t.ticket_no"
+TICKET: Final = f"{TICKET_SELECT} WHERE t.ticket_id = ? AND t.workspace_id = ?"
 
-READY: Final = f"""
-{_TICKET} WHERE t.workspace_id = ? AND t.assigned_to_actor_id = ? AND t.queue_state = 1
-ORDER BY t.rank, t.created_at, t.ticket_no LIMIT ?
+TICKETS_AFTER: Final = f"""
+{TICKET_SELECT} WHERE t.workspace_id = ? AND t.ticket_no > ? ORDER BY t.ticket_no LIMIT ?
+"""
+
+HELD_BY: Final = f"""
+{TICKET_SELECT} WHERE t.ticket_no IN (
+    SELECT ticket_no FROM tickets WHERE workspace_id = ? AND queue_state = 3 AND holder = ?
+) ORDER BY t.ticket_no
+"""  # noqa: S608 - constants only
+
+KEYS_HELD_BY: Final = """
+SELECT json_group_array(json_array(ticket_id, claim_fence_token, work_attempt_id)) FROM tickets
+WHERE workspace_id = ? AND queue_state = 3 AND holder = ?
 """
 
 TICKET_NO: Final = "SELECT ticket_no FROM tickets WHERE ticket_id = ? AND workspace_id = ?"
 
 CLAIM_PERMISSION: Final = "SELECT claim_permission FROM workspaces WHERE workspace_id = ?"
 
+# What waits for others is looked at only where nothing else is left; in the same statement, so as of the same moment.
 OUTSTANDING: Final = """
-SELECT EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 1),
-       EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 2),
-       EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 3)
+SELECT ready, waiting, held, CASE WHEN ready OR waiting OR held THEN 0 ELSE EXISTS (
+    WITH RECURSIVE awaited (ticket_no) AS (
+        SELECT d.blocker_no FROM tickets AS t JOIN dependencies AS d ON d.ticket_no = t.ticket_no
+        WHERE t.workspace_id = ?1 AND t.assigned_to_actor_id = ?2 AND t.open_blockers > 0
+          AND t.sea_status IN ('assigned', 'released', 'failed_retryable')
+        UNION
+        SELECT d.blocker_no FROM awaited JOIN tickets AS t ON t.ticket_no = awaited.ticket_no
+        JOIN dependencies AS d ON d.ticket_no = t.ticket_no
+        WHERE t.open_blockers > 0 AND t.sea_status IN ('assigned', 'released', 'failed_retryable')
+    )
+    SELECT 1 FROM awaited CROSS JOIN tickets AS b ON b.ticket_no = awaited.ticket_no WHERE b.queue_state IN (1, 2, 3)
+) END
+FROM (
+    SELECT EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 1)
+               AS ready,
+           EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 2)
+               AS waiting,
+           EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND queue_state = 3)
+               AS held
+)
 """
 
-# Adding tickets
-
-LAST_TICKET_NO: Final = "SELECT coalesce(max(ticket_no), 0) FROM tickets"
-
-ADD_TICKET: Final = """
-INSERT INTO tickets (ticket_no, ticket_id, workspace_id, assigned_to_actor_id, queue_state, rank, created_at,
-                     next_eligible_at, sea_status, sea_idea_kind, sea_captured_at, ticket_title)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'assigned', ?, ?, ?)
-"""
-
-ADD_OBJECTIVE: Final = "INSERT INTO objectives (ticket_no, ticket_objective) VALUES (?, ?)"
-
-# A turn: refresh and settle
-
-REFRESH: Final = """
-UPDATE tickets SET lease_expires_at = ?1
-FROM json_each(?2) AS claim
-WHERE tickets.ticket_id = claim.value ->> 0
-  AND tickets.workspace_id = ?3
-  AND tickets.claim_fence_token = claim.value ->> 1
-  AND tickets.work_attempt_id = claim.value ->> 2
-  AND tickets.holder = ?4
-  AND tickets.queue_state = 3
-  AND tickets.lease_expires_at > ?5
-  AND EXISTS (SELECT 1 FROM operations WHERE work_attempt_id = tickets.work_attempt_id
-              AND sequence_within_attempt = 0 AND state = 'allocated')
-RETURNING ticket_id, claim_fence_token, work_attempt_id
-"""
-
-TO_SETTLE: Final = """
-SELECT claim.key, t.ticket_no, o.state,
-       t.claim_fence_token = claim.value ->> 1 AND t.work_attempt_id = claim.value ->> 2 AND t.holder = ?
-       AND t.queue_state = 3
-FROM json_each(?) AS claim
-CROSS JOIN tickets AS t ON t.ticket_id = claim.value ->> 0 AND t.workspace_id = ?
-CROSS JOIN operations AS o
-    ON o.work_attempt_id = claim.value ->> 2 AND o.sequence_within_attempt = 0 AND o.ticket_no = t.ticket_no
-"""
-
-SETTLE_TICKET: Final = """
-UPDATE tickets SET sea_status = ?, queue_state = ?, next_eligible_at = ?, last_resolution = ?, last_summary = ?,
-    failure_count_by_reason = ?,
-    claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
-WHERE ticket_no = ? AND claim_fence_token = ? AND holder = ? AND work_attempt_id = ? AND queue_state = 3
-"""
-
-COMMIT_PRESENCE: Final = """
-UPDATE operations SET state = 'committed', dispatch_result = ?, ended_at = ?
-WHERE work_attempt_id = ? AND sequence_within_attempt = 0 AND state = 'allocated'
-"""
-
-ABANDON_REST: Final = """
-UPDATE operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = ?
-WHERE work_attempt_id IN (SELECT value FROM json_each(?)) AND state IN ('allocated', 'dispatched')
-"""
-
-# A turn: what is given back
-
-RUN_OUT: Final = """
-SELECT ticket_no, ticket_id, claim_fence_token, holder, work_attempt_id, work_attempt_count FROM tickets
-WHERE workspace_id = ? AND queue_state = 3 AND lease_expires_at <= ?
-"""
-
-HELD_BY_ANY: Final = """
-SELECT ticket_no, ticket_id, claim_fence_token, holder, work_attempt_id, work_attempt_count FROM tickets
-WHERE workspace_id = ? AND queue_state = 3 AND holder IN (SELECT value FROM json_each(?))
-"""
-
-RETURN_TICKET: Final = """
-UPDATE tickets SET sea_status = ?, queue_state = ?, next_eligible_at = NULL,
-    claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
-WHERE ticket_no = ? AND claim_fence_token = ? AND holder = ? AND queue_state = 3
-"""
+# What else operators and turns share
 
 ABANDON_ATTEMPT: Final = """
 UPDATE operations SET state = 'abandoned', dispatch_error = ?, ended_at = ?
 WHERE work_attempt_id = ? AND state IN ('allocated', 'dispatched')
 """
 
-# A turn: claim
-
-PROMOTE: Final = """
-UPDATE tickets SET queue_state = 1 WHERE ticket_no IN (
-    SELECT ticket_no FROM (SELECT ticket_no FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2
-        AND rank = 0 AND queue_state = 2 AND next_eligible_at <= ?3 ORDER BY next_eligible_at LIMIT ?4)
-    UNION ALL
-    SELECT ticket_no FROM (SELECT ticket_no FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2
-        AND rank = 1 AND queue_state = 2 AND next_eligible_at <= ?3 ORDER BY next_eligible_at LIMIT ?4)
-    UNION ALL
-    SELECT ticket_no FROM (SELECT ticket_no FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2
-        AND rank = 2 AND queue_state = 2 AND next_eligible_at <= ?3 ORDER BY next_eligible_at LIMIT ?4)
-    UNION ALL
-    SELECT ticket_no FROM (SELECT ticket_no FROM tickets WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2
-        AND rank = 3 AND queue_state = 2 AND next_eligible_at <= ?3 ORDER BY next_eligible_at LIMIT ?4)
-)
-"""
-
-CLAIM_TICKET: Final = """
-UPDATE tickets SET sea_status = 'in_progress', queue_state = 3, claim_count = ?, work_attempt_count = ?,
-    claim_fence_token = ?, holder = ?, lease_expires_at = ?, work_attempt_id = ?
-WHERE ticket_no = ? AND queue_state = 1
-"""
-
-ABANDON_EARLIER: Final = """
-UPDATE operations SET state = 'abandoned', dispatch_error = 'a later attempt began', ended_at = ?
-WHERE ticket_no IN (SELECT value FROM json_each(?)) AND state <> 'abandoned' AND state IN ('allocated', 'dispatched')
-"""
-
-ALLOCATE: Final = """
-INSERT INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, kora_operation_id, tool_name, state,
-                        allocated_at)
-VALUES (?, 0, ?, ?, ?, 'allocated', ?)
-"""
-
-NEXT_ELIGIBLE: Final = """
-SELECT min(due) FROM (
-    SELECT min(next_eligible_at) AS due FROM tickets
-    WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND rank = 0 AND queue_state = 2
-    UNION ALL SELECT min(next_eligible_at) FROM tickets
-    WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND rank = 1 AND queue_state = 2
-    UNION ALL SELECT min(next_eligible_at) FROM tickets
-    WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND rank = 2 AND queue_state = 2
-    UNION ALL SELECT min(next_eligible_at) FROM tickets
-    WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND rank = 3 AND queue_state = 2
-)
+TALLY: Final = """
+INSERT INTO tallies (workspace_id, minute, chain_id, resolution, attempts, cost_micro_usd, worked_us)
+VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (workspace_id, minute, chain_id, resolution) DO UPDATE SET attempts = attempts + excluded.attempts,
+    cost_micro_usd = cost_micro_usd + excluded.cost_micro_usd, worked_us = worked_us + excluded.worked_us
 """
 
 # The log
@@ -222,11 +170,17 @@ ON CONFLICT (workspace_id, chain_id) DO UPDATE
 SET last_chain_seq = excluded.last_chain_seq, last_event_hash = excluded.last_event_hash
 """
 
-APPEND_EVENT: Final = """
-INSERT INTO events (event_id, event_type, occurred_at, workspace_id, ticket_no, payload, chain_id, chain_seq,
-                    prev_event_hash, this_event_hash)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+APPEND_EVENTS: Final = Many(
+    """
+INSERT OR FAIL INTO events (event_id, event_type, occurred_at, workspace_id, ticket_no, payload, chain_id, chain_seq,
+                            prev_event_hash, this_event_hash)
+SELECT column1, column2, ?1, ?2, nullif(column3, 0), column4, ?3, column5, column6, column7 FROM (VALUES {rows})
+WHERE column1 <> ''
+""",
+    shared=3,
+    width=7,
+    sizes=(4, 16, 64, 128, 320),
+)
 
 IS_IN_LOG: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no IS NULL"
 

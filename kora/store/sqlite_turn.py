@@ -3,34 +3,49 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
+
+import orjson
 
 from kora.clock import MICROSECONDS
 from kora.domain.claim import ClaimKey
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ticket import QueueState, Status
-from kora.store.port import TurnResult
+from kora.store.port import Earned, TurnResult
 from kora.store.sqlite_errors import ROW_ERRORS
-from kora.store.sqlite_log import ChainLog
-from kora.store.sqlite_rows import claim_keys, json_array
-from kora.store.sqlite_statements import (
-    ABANDON_ATTEMPT,
+from kora.store.sqlite_log import ChainLog, Told
+from kora.store.sqlite_rows import json_array
+from kora.store.sqlite_statements import IS_IN_LOG, IS_IN_LOG_OF_TICKET, TALLY, TICKET_NO
+from kora.store.sqlite_turn_statements import (
+    ABANDON_ATTEMPTS,
     HELD_BY_ANY,
-    IS_IN_LOG,
-    IS_IN_LOG_OF_TICKET,
     REFRESH,
-    RETURN_TICKET,
+    REFRESHED,
+    RETURN_TICKETS,
     RUN_OUT,
-    TICKET_NO,
 )
 
+_BLOCKED: Final = EventType.BLOCKED.value
+_EXPIRED: Final = EventType.EXPIRED.value
 LEASE_RAN_OUT: Final = "lease expired"
 HOLDER_GONE: Final = "holder is gone"
+EXPIRED: Final = "expired"
+"""what the tallies call an attempt that nobody ended"""
+MINUTE_US: Final = 60 * MICROSECONDS
 
 Row = TypeVar("Row")
 Done = TypeVar("Done")
+
+
+@dataclass(slots=True)
+class Tally:
+    """Attempts of one turn that ended in one way."""
+
+    attempts: int = 0
+    cost_micro_usd: int = 0
+    worked_us: int = 0
 
 
 @dataclass(slots=True)
@@ -43,11 +58,38 @@ class OpenTurn:
     runtime_id: str
     now_us: int
     log: ChainLog
+    has_dependencies: bool = True
+    """whether any ticket of the file waits, or waited, for another"""
+    any_ran_out: bool = True
+    any_due: bool = True
+    """whether a lease had run out, and a dated ticket of this actor was due, when the turn began"""
+    careful: bool = True
+    """a row that fails is set aside; else it fails the turn, which is then to be done again with care"""
+    tallies: dict[str, Tally] = field(default_factory=dict)
     result: TurnResult = field(default_factory=TurnResult)
 
     def after(self, seconds: float) -> int:
         """The store's time so many seconds from now."""
         return self.now_us + round(seconds * MICROSECONDS)
+
+    def since(self, then_us: int | None) -> int:
+        """How long ago that was, in microseconds; 0 for what is not known or not past."""
+        return 0 if then_us is None else max(0, self.now_us - then_us)
+
+    def tally(self, resolution: str, *, worked_us: int, cost_micro_usd: int = 0) -> None:
+        """One more attempt ended so; written by `close`."""
+        tally = self.tallies.setdefault(resolution, Tally())
+        tally.attempts += 1
+        tally.worked_us += worked_us
+        tally.cost_micro_usd += cost_micro_usd
+
+    def close(self) -> None:
+        """Write what is written once a turn: the tallies, the last events and the chain's head."""
+        minute = self.now_us // MINUTE_US
+        for resolution, tally in self.tallies.items():
+            key = (self.workspace_id, minute, self.runtime_id, resolution)
+            self.connection.execute(TALLY, (*key, tally.attempts, tally.cost_micro_usd, tally.worked_us))
+        self.log.close()
 
     def each(
         self, rows: Sequence[Row], write: Callable[[Sequence[Row]], list[Done]], name: Callable[[Row], str]
@@ -59,6 +101,8 @@ class OpenTurn:
         """
         if not rows:
             return []
+        if not self.careful:
+            return write(rows)
         try:
             return self._within_savepoint(rows, write)
         except ROW_ERRORS:
@@ -85,15 +129,21 @@ class OpenTurn:
         return done
 
 
-def refresh(turn: OpenTurn, keys: Sequence[ClaimKey], seconds: float) -> None:
+def refresh(turn: OpenTurn, earned: Sequence[Earned], seconds: float) -> None:
     """Leases that still run, and are this runtime's, end `seconds` from now; the others are named lost."""
-    if not keys:
+    if not earned:
         return
-    distinct = list(dict.fromkeys(keys))
-    bound = (turn.after(seconds), claim_keys(distinct), turn.workspace_id, turn.runtime_id, turn.now_us)
-    done = {ClaimKey(*row) for row in turn.connection.execute(REFRESH, bound).fetchall()}
-    for key in distinct:
-        (turn.result.refreshed if key in done else turn.result.lost).append(key)
+    progress = {each.key: turn.after(-each.progress_age_seconds) for each in earned}
+    claims = orjson.dumps(
+        [(key.ticket_id, key.claim_fence_token, key.work_attempt_id, at) for key, at in progress.items()]
+    ).decode()
+    bound = (turn.after(seconds), claims, turn.workspace_id, turn.runtime_id)
+    refreshed = set(range(len(progress)))
+    if turn.connection.execute(REFRESH, (*bound, turn.now_us)).rowcount != len(progress):
+        (found,) = turn.connection.execute(REFRESHED, bound).fetchone()
+        refreshed = set(orjson.loads(found))
+    for index, key in enumerate(progress):
+        (turn.result.refreshed if index in refreshed else turn.result.lost).append(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +153,12 @@ class _Held:
     claim_fence_token: int
     holder: str
     work_attempt_id: str
-    work_attempt_count: int
+    attempts_counted: int
+    claimed_at: int | None
+
+    def is_over(self, max_attempts: int) -> bool:
+        """Whether it waits for an operator from now on."""
+        return self.attempts_counted >= max_attempts
 
 
 def return_holders(turn: OpenTurn, holders: Sequence[str], max_attempts: int) -> None:
@@ -115,36 +170,49 @@ def return_holders(turn: OpenTurn, holders: Sequence[str], max_attempts: int) ->
 
 def sweep(turn: OpenTurn, max_attempts: int) -> None:
     """Every ticket of the workspace whose lease ran out is eligible at once, whoever held it."""
+    if not turn.any_ran_out:
+        return
     found = turn.connection.execute(RUN_OUT, (turn.workspace_id, turn.now_us)).fetchall()
     _give_back(turn, [_Held(*row) for row in found], LEASE_RAN_OUT, max_attempts)
 
 
 def _give_back(turn: OpenTurn, held: Sequence[_Held], why: str, max_attempts: int) -> None:
     def write(rows: Sequence[_Held]) -> list[_Held]:
-        turn.connection.executemany(
-            RETURN_TICKET,
-            [
-                (
-                    *(
-                        (Status.BLOCKED_NEEDS_OPERATOR.value, int(QueueState.OUT))
-                        if row.work_attempt_count >= max_attempts
-                        else (Status.ASSIGNED.value, int(QueueState.READY))
-                    ),
-                    row.ticket_no,
-                    row.claim_fence_token,
-                    row.holder,
-                )
-                for row in rows
-            ],
-        )
-        turn.connection.executemany(ABANDON_ATTEMPT, [(why, turn.now_us, row.work_attempt_id) for row in rows])
-        for row in rows:
-            payload = {"holder": row.holder, "work_attempt_id": row.work_attempt_id}
-            turn.log.append(EventType.EXPIRED, payload, ticket_id=row.ticket_id, ticket_no=row.ticket_no)
+        returned = [value for row in rows for value in _returned(turn, row, max_attempts)]
+        if RETURN_TICKETS.execute(turn.connection, (turn.now_us,), returned) != len(rows):
+            raise ValueError("its claim was gone when it came to be returned")
+        attempts = json_array([row.work_attempt_id for row in rows])
+        turn.connection.execute(ABANDON_ATTEMPTS, (why, turn.now_us, attempts))
+        turn.log.extend(told for row in rows for told in _told(turn, row, max_attempts))
         return list(rows)
 
     done = turn.each(held, write, lambda row: f"return of ticket {row.ticket_id}")
+    for row in done:
+        turn.tally(EXPIRED, worked_us=turn.since(row.claimed_at))
     turn.result.returned += [ClaimKey(row.ticket_id, row.claim_fence_token, row.work_attempt_id) for row in done]
+
+
+def _returned(turn: OpenTurn, row: _Held, max_attempts: int) -> tuple[object, ...]:
+    status, state = (
+        (Status.BLOCKED_NEEDS_OPERATOR, QueueState.OUT)
+        if row.is_over(max_attempts)
+        else (Status.ASSIGNED, QueueState.READY)
+    )
+    key = (row.ticket_no, row.claim_fence_token, row.holder)
+    return (*key, status.value, int(state), turn.since(row.claimed_at))
+
+
+def _told(turn: OpenTurn, row: _Held, max_attempts: int) -> Iterator[Told]:
+    payload = {"holder": row.holder, "work_attempt_id": row.work_attempt_id}
+    yield _EXPIRED, payload, row.ticket_id, row.ticket_no, None
+    if row.is_over(max_attempts):
+        yield blocked_by_attempts(turn, row.ticket_id, row.ticket_no)
+
+
+def blocked_by_attempts(turn: OpenTurn, ticket_id: str, ticket_no: int) -> Told:
+    """What the log is to be told of a ticket that waits for an operator, having been tried too often."""
+    payload = {"sea_ticket_id": ticket_id, "workspace_id": turn.workspace_id, "reason": "max_attempts"}
+    return _BLOCKED, payload, ticket_id, ticket_no, None
 
 
 def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:
@@ -163,7 +231,8 @@ def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:
                 )
         return []
 
-    turn.each(events, write, lambda event: f"event {event.event_type}")
+    distinct = {event.event_id: event for event in events}
+    turn.each(list(distinct.values()), write, lambda event: f"event {event.event_type}")
 
 
 def _is_in_log(turn: OpenTurn, event_id: str, ticket_no: int | None) -> bool:

@@ -7,15 +7,21 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 
-from kora.domain.claim import Claim
+import orjson
+
+from kora.domain.claim import Claim, ClaimKey
+from kora.domain.events import GENESIS
 from kora.errors import IncarnationLostError, StoreUnusableError
-from kora.store import sqlite_claim, sqlite_settle, sqlite_turn
+from kora.store import sqlite_claim, sqlite_operate, sqlite_settle, sqlite_turn
 from kora.store.port import RuntimeRecord, Turn, TurnResult
-from kora.store.sqlite_connection import WRITER_SECONDS, Place, check_identity, connect, identity, writing
-from kora.store.sqlite_errors import translated
+from kora.store.sqlite_clock import anchored_us, boot_us, now_for_writing_us
+from kora.store.sqlite_connection import WRITER_SECONDS, Place, check_identity, connect_again
+from kora.store.sqlite_errors import ROW_ERRORS, translated
 from kora.store.sqlite_log import ChainLog
+from kora.store.sqlite_room import suit_room, writing_within_room
 from kora.store.sqlite_rows import TicketRow, claim_of, json_array
-from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, INCARNATION, RAISE_INCARNATION, RUN_OUT
+from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, KEYS_HELD_BY, RAISE_INCARNATION
+from kora.store.sqlite_turn_statements import ANY_RAN_OUT, OPEN_TURN
 
 
 class SqliteWriter:
@@ -24,14 +30,18 @@ class SqliteWriter:
     def __init__(self, place: Place, runtime: RuntimeRecord) -> None:
         self._place = place
         self._runtime = runtime
-        self._identity = identity(place.path)
-        self._connection = connect(place.path, wait_seconds=WRITER_SECONDS)
+        self._connection = connect_again(place, wait_seconds=WRITER_SECONDS)
+        suit_room(self._connection, place.path)
         self._seen_version = self._data_version()
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
-        with writing(self._connection, self._place.path):
-            row = {**asdict(self._runtime), "workspace_id": self._place.workspace_id, "now": self._place.time.now_us()}
+        with writing_within_room(self._connection, self._place.path):
+            row = {
+                **asdict(self._runtime),
+                "workspace_id": self._place.workspace_id,
+                "now": now_for_writing_us(self._connection, self._place),
+            }
             raised = self._connection.execute(RAISE_INCARNATION, row).fetchall()
             if not raised:
                 raise StoreUnusableError(
@@ -46,18 +56,27 @@ class SqliteWriter:
         return TurnResult()
 
     def _turn(self, incarnation: int, turn: Turn) -> TurnResult:
-        with writing(self._connection, self._place.path):
-            self._check(incarnation)
-            opened = self._open_turn()
+        """Without a savepoint first: that nearly always goes well. If a row fails, all over again, row by row."""
+        try:
+            return self._once(incarnation, turn, careful=False)
+        except ROW_ERRORS:
+            return self._once(incarnation, turn, careful=True)
+
+    def _once(self, incarnation: int, turn: Turn, *, careful: bool) -> TurnResult:
+        with writing_within_room(self._connection, self._place.path):
+            opened = self._open_turn(incarnation, careful=careful)
             sqlite_turn.refresh(opened, turn.refresh, turn.refresh_seconds)
+            # Ahead of what this turn changes: what was told had happened before.
+            sqlite_turn.append(opened, turn.append)
+            if turn.operate:
+                sqlite_operate.operate(opened, turn.operate)
             sqlite_settle.settle(opened, turn.settle)
             sqlite_turn.return_holders(opened, turn.return_holders, turn.max_attempts)
             if turn.sweep:
                 sqlite_turn.sweep(opened, turn.max_attempts)
             if turn.claim is not None:
                 sqlite_claim.claim(opened, turn.claim)
-            sqlite_turn.append(opened, turn.append)
-            opened.log.close()
+            opened.close()
         return opened.result
 
     def held(self) -> list[Claim]:
@@ -66,6 +85,13 @@ class SqliteWriter:
             bound = (self._place.workspace_id, self._runtime.runtime_id)
             rows = self._connection.execute(HELD_BY, bound).fetchall()
         return [claim_of(TicketRow._make(row)) for row in rows]
+
+    def holds(self) -> frozenset[ClaimKey]:
+        """The keys of what the store says this runtime holds, lease run out or not."""
+        with translated(self._place.path):
+            bound = (self._place.workspace_id, self._runtime.runtime_id)
+            (keys,) = self._connection.execute(KEYS_HELD_BY, bound).fetchone()
+        return frozenset(ClaimKey(*key) for key in orjson.loads(keys))
 
     def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
         """Which of these runtimes the store says hold a claim."""
@@ -78,7 +104,7 @@ class SqliteWriter:
 
         Raises `StoreUnusableError` when the file is not the one that was opened any more.
         """
-        check_identity(self._place.path, self._identity)
+        check_identity(self._place.path, self._place.file)
         version = self._data_version()
         changed, self._seen_version = version != self._seen_version, version
         return changed
@@ -100,28 +126,40 @@ class SqliteWriter:
     def _nothing_ran_out(self) -> bool:
         """So that an idle runtime leaves the write lock alone: frozen with it in hand, it would stop every other."""
         with translated(self._place.path):
-            bound = (self._place.workspace_id, self._place.time.now_us())
-            return self._connection.execute(RUN_OUT, bound).fetchone() is None
+            time = self._place.time
+            bound = (self._place.workspace_id, boot_us(time), time.boot_id())
+            return bool(self._connection.execute(ANY_RAN_OUT, bound).fetchone() == (0,))
 
-    def _check(self, incarnation: int) -> None:
-        bound = (self._runtime.runtime_id, self._place.workspace_id)
-        row = self._connection.execute(INCARNATION, bound).fetchone()
-        if row != (incarnation,):
-            now = row[0] if row else "none"
-            raise IncarnationLostError(
-                f"runtime {self._runtime.runtime_id} is at incarnation {now}; a writer of {incarnation} changes nothing"
-            )
-
-    def _open_turn(self) -> sqlite_turn.OpenTurn:
+    def _open_turn(self, incarnation: int, *, careful: bool) -> sqlite_turn.OpenTurn:
         place, runtime_id = self._place, self._runtime.runtime_id
-        now_us = place.time.now_us()
+        booted_us = boot_us(place.time)
+        bound = (runtime_id, place.workspace_id, place.time.boot_id(), place.actor_id, booted_us)
+        found, anchor_us, *head, has_dependencies, any_ran_out, any_due = self._connection.execute(
+            OPEN_TURN, bound
+        ).fetchone()
+        if found != incarnation:
+            raise IncarnationLostError(
+                f"runtime {runtime_id} is at incarnation {found or 'none'}; a writer of {incarnation} changes nothing"
+            )
+        now_us = anchored_us(self._connection, place, anchor_us, booted_us)
+        is_anew = anchor_us is None or now_us != anchor_us + booted_us
         return sqlite_turn.OpenTurn(
             connection=self._connection,
             workspace_id=place.workspace_id,
             actor_id=place.actor_id,
             runtime_id=runtime_id,
             now_us=now_us,
-            log=ChainLog(self._connection, workspace_id=place.workspace_id, chain_id=runtime_id, now_us=now_us),
+            log=ChainLog(
+                self._connection,
+                workspace_id=place.workspace_id,
+                chain_id=runtime_id,
+                now_us=now_us,
+                head=(0, GENESIS) if head[0] is None else (head[0], head[1]),
+            ),
+            has_dependencies=bool(has_dependencies),
+            any_ran_out=bool(any_ran_out) or is_anew,
+            any_due=bool(any_due) or is_anew,
+            careful=careful,
         )
 
     def _data_version(self) -> int:

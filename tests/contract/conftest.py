@@ -8,30 +8,46 @@ from pathlib import Path
 
 import pytest
 
-from kora.domain.claim import Claim
+from kora.domain.claim import Claim, ClaimKey
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status
 from kora.store.open import open_store
-from kora.store.port import ClaimOrder, RuntimeRecord, Store, Turn, TurnResult
+from kora.store.port import ClaimOrder, Earned, RuntimeRecord, Store, Turn, TurnResult
 
 WORKSPACE = "workspace"
 ACTOR = "0190a000-0000-7000-8000-000000000001"
 
 
 class HandClock:
-    """A clock that only a test moves."""
+    """A wall clock and a boot clock that only a test moves."""
 
     def __init__(self):
         self.us = 1_790_000_000_000_000
+        """the wall's"""
+        self.booted_us = 5_000_000_000
+        self.boot = "the first boot"
 
     def now_us(self) -> int:
         return self.us
 
     def boot_seconds(self) -> float:
-        return self.us / 1e6
+        return self.booted_us / 1e6
+
+    def boot_id(self) -> str:
+        return self.boot
 
     def advance(self, seconds: float) -> None:
+        """Time passes."""
+        self.booted_us += round(seconds * 1_000_000)
+        self.jump(seconds)
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the wall clock."""
         self.us += round(seconds * 1_000_000)
+
+    def reboot(self) -> None:
+        self.boot += ", and another"
+        self.booted_us = 10_000_000
 
 
 class SqlitePlace:
@@ -55,12 +71,54 @@ class SqlitePlace:
     def dispatch(self, claim: Claim, sequence: int) -> None:
         """A further operation under this claim, on its way."""
         self._ask(
-            "INSERT INTO operations SELECT ?2, ?3, ticket_no, ?2 || ?3, 'tool', 'dispatched', NULL, NULL, 0, NULL"
-            " FROM tickets WHERE ticket_id = ?1",
+            "INSERT INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id,"
+            " tool_name, state, allocated_at, operation_key)"
+            " SELECT ?2, ?3, ticket_no, attempt, ?2 || ?3, 'tool', 'dispatched', 0, 'key'"
+            " FROM tickets JOIN operations USING (ticket_no)"
+            " WHERE ticket_id = ?1 AND operations.work_attempt_id = ?2 AND sequence_within_attempt = 0",
             claim.key.ticket_id,
             claim.key.work_attempt_id,
             sequence,
         )
+
+    def commit(self, claim: Claim, sequence: int, result: str) -> None:
+        """That operation is done, with this result."""
+        self._ask(
+            "UPDATE operations SET state = 'committed', dispatch_result = ?3, ended_at = 0"
+            " WHERE work_attempt_id = ?1 AND sequence_within_attempt = ?2",
+            claim.key.work_attempt_id,
+            sequence,
+            result,
+        )
+
+    def forgive(self, ticket_id: str, attempts: int) -> None:
+        """So many attempts count no more."""
+        self._ask("UPDATE tickets SET attempts_forgiven = ? WHERE ticket_id = ?", attempts, ticket_id)
+
+    def spent(self, ticket_id: str) -> tuple[int | None, int, int, int | None, int | None]:
+        """Last claimed, worked for, cost, ended, last progress; times in µs, cost in millionths."""
+        return self._ask(
+            "SELECT claimed_at, worked_us, cost_micro_usd, ended_at, progress_at FROM tickets WHERE ticket_id = ?",
+            ticket_id,
+        )[0]
+
+    def tallies(self) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """By writer and way of ending: how many, their cost and their time; minutes added up."""
+        found = self._ask(
+            "SELECT chain_id, resolution, sum(attempts), sum(cost_micro_usd), sum(worked_us) FROM tallies GROUP BY 1, 2"
+        )
+        return {(chain_id, resolution): tuple(sums) for chain_id, resolution, *sums in found}
+
+    def due(self, ticket_id: str) -> int | None:
+        """From when on it may be claimed, in µs."""
+        return self._ask("SELECT next_eligible_at FROM tickets WHERE ticket_id = ?", ticket_id)[0][0]
+
+    def forget_clocks(self) -> None:
+        self._ask("DELETE FROM clocks")
+
+    def clocks(self) -> list[tuple[str, int]]:
+        """Every boot, and what is to be added to its clock."""
+        return self._ask("SELECT boot_id, anchor_us FROM clocks")
 
     def operations(self) -> list[tuple[str, str]]:
         """Operation id and tool of every row."""
@@ -101,6 +159,12 @@ class Runtime:
 
     def claim(self, count: int = 1, lease_seconds: float = 600.0, **more: object) -> list[Claim]:
         return self.turn(claim=ClaimOrder(count, lease_seconds, **more)).claims
+
+    def refresh(
+        self, *claims: Claim | ClaimKey, seconds: float = 60.0, age: float = 0.0, **parts: object
+    ) -> TurnResult:
+        keys = [getattr(claim, "key", claim) for claim in claims]
+        return self.turn(refresh=[Earned(key, age) for key in keys], refresh_seconds=seconds, **parts)
 
     def settle(self, *settlements: Settlement, **parts: object) -> TurnResult:
         return self.turn(settle=settlements, **parts)

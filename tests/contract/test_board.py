@@ -23,13 +23,15 @@ def test_a_ticket_is_added_as_said(store, reader, clock):
         sea_captured_at=captured,
         assigned_to_actor_id=actor,
         next_eligible_at=due,
+        agent="review",
+        ticket_id=actor,
     )
     with closing(store.board()) as board:
         (ticket_id,) = board.add([said], who="tester")
 
     ticket = reader.ticket(ticket_id)
+    assert ticket_id == actor
     assert ticket == Ticket(
-        ticket_id=ticket_id,
         workspace_id="workspace",
         sea_status=Status.ASSIGNED,
         created_at=from_us(clock.us),

@@ -10,7 +10,7 @@ from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import operation_id
 from kora.domain.operation import CLAIM_TOOL, default_key
 from kora.domain.ticket import Priority, Status, Ticket
-from kora.store.port import ClaimOrder
+from kora.store.port import ClaimOrder, Earned
 
 CLAIMED = "sea_ticket.claimed_for_edit"
 
@@ -109,6 +109,15 @@ def test_excepted_tickets_are_passed_over(runtime, add):
     claims = runtime.claim(count=2, except_tickets=frozenset(ids[:1]))
 
     assert [claim.key.ticket_id for claim in claims] == ids[1:]
+
+
+def test_all_but_the_excepted_are_claimed_however_many_of_these_are_ready_and_how_many_are_not(runtime, add):
+    ids = add(300)
+    excepted = frozenset(ids[:140] + ids[150:290]) | {f"nowhere-{number}" for number in range(1_000)}
+
+    claims = runtime.claim(count=30, except_tickets=excepted)
+
+    assert [claim.key.ticket_id for claim in claims] == ids[140:150] + ids[290:]
 
 
 def test_a_dated_ticket_waits_for_its_time(runtime, add, clock):
@@ -272,7 +281,9 @@ def test_two_workspaces_in_one_store_do_not_see_each_other(*, store_factory, sta
         (claim,) = runtime.claim(lease_seconds=1)
         clock.advance(5)
 
-        result = stranger.turn(sweep=True, return_holders=[runtime.id], refresh=[claim.key], refresh_seconds=9)
+        result = stranger.turn(
+            refresh=[Earned(claim.key, 0.0)], refresh_seconds=9, sweep=True, return_holders=[runtime.id]
+        )
 
         assert (result.returned, result.lost) == ([], [claim.key])
         assert stranger.writer.holds_any([runtime.id]) == frozenset()
@@ -282,13 +293,114 @@ def test_two_workspaces_in_one_store_do_not_see_each_other(*, store_factory, sta
     assert runtime.writer.held() == [claim]
 
 
-def test_time_that_goes_back_breaks_nothing(runtime, add, clock, ends, reader):
+@pytest.mark.parametrize("count", [1, 4, 5, 16, 17, 64, 65, 128, 129, 300])
+def test_any_number_of_tickets_is_claimed_and_settled_in_a_turn(runtime, add, ends, reader, count):
+    ids = add(count + 1)
+
+    claims = runtime.claim(count=count)
+    result = runtime.turn(settle=[ends(claim) for claim in claims], claim=ClaimOrder(count, 600.0))
+
+    assert [claim.key.ticket_id for claim in claims] == ids[:count]
+    assert result.settled == [claim.key for claim in claims]
+    assert [claim.key.ticket_id for claim in result.claims] == ids[count:]
+    assert runtime.writer.holds() == {claim.key for claim in result.claims}
+    assert [ticket.sea_status for ticket in reader.tickets()] == [Status.COMPLETED] * count + [Status.IN_PROGRESS]
+    assert (reader.verify().fault, reader.verify().events) == (None, count + 1 + 3 * count + 1)
+
+
+def test_the_keys_held_are_those_of_the_claims(runtime, other, add, clock):
+    add(3)
+    claims = runtime.claim(count=2)
+    other.claim()
+    clock.advance(10_000)
+
+    assert runtime.writer.holds() == {claim.key for claim in claims}
+    assert runtime.writer.holds() == {claim.key for claim in runtime.writer.held()}
+
+
+def test_a_claim_says_which_agent_and_what_its_ticket_waited_for(runtime, add, ends, reader):
+    first, second = add(2)
+    (last,) = add({"agent": "reviewer", "blocked_by": [second, first]})
+    for claim in runtime.claim(count=2):
+        assert (claim.ticket.agent, claim.ticket.blocked_by) == (None, ())
+        runtime.settle(ends(claim))
+
+    (claim,) = runtime.claim()
+
+    assert (claim.ticket.agent, claim.ticket.blocked_by) == ("reviewer", (first, second))
+    assert claim.ticket == reader.ticket(last)
+
+
+def test_a_claim_brings_what_earlier_attempts_recorded(runtime, add, ends, place):
     add(2)
-    (claim,) = runtime.claim(lease_seconds=60)
-    clock.advance(-3_600)
+    first, unrelated = runtime.claim(count=2)
+    assert (first.operations, first.attempts_forgiven) == ((), 0)
+    place.dispatch(unrelated, 1)
+    for sequence in (1, 2):
+        place.dispatch(first, sequence)
+    place.commit(first, 1, '{"sent": 1}')
+    runtime.settle(ends(first, Status.RELEASED))
+    (second,) = runtime.claim()
+    place.dispatch(second, 1)
+    runtime.settle(ends(second, Status.RELEASED))
 
-    result = runtime.turn(refresh=[claim.key], refresh_seconds=60.0, sweep=True, claim=ClaimOrder(1, 60.0))
-    settled = runtime.settle(*[ends(each) for each in (claim, *result.claims)])
+    (third,) = runtime.claim()
 
-    assert (result.refreshed, len(result.claims), len(settled.settled)) == ([claim.key], 1, 2)
-    assert reader.verify().fault is None
+    assert [(row.work_attempt_id, row.sequence_within_attempt, row.state.value) for row in third.operations] == [
+        (first.key.work_attempt_id, 1, "committed"),
+        (first.key.work_attempt_id, 2, "abandoned"),
+        (second.key.work_attempt_id, 1, "abandoned"),
+    ]
+    assert [row.dispatch_result for row in third.operations] == [{"sent": 1}, None, None]
+    assert third.operations[1].dispatch_error == "the attempt ended"
+    assert [row.operation_key for row in third.operations] == ["key"] * 3
+
+
+def test_a_claim_brings_the_newest_results_up_to_four_megabytes(runtime, add, ends, place):
+    add(2)
+    for first in runtime.claim(count=2):
+        for sequence in range(1, 7):
+            place.dispatch(first, sequence)
+            place.commit(first, sequence, f'"{"é" * 500_000}"')
+        runtime.settle(ends(first, Status.RELEASED))
+
+    for claim in runtime.claim(count=2):
+        assert [row.sequence_within_attempt for row in claim.operations] == [3, 4, 5, 6]
+
+
+def test_what_is_passed_over_is_not_read(runtime, add, place):
+    heavy = add({"ticket_objective": "x" * 1_000_000}, {"ticket_objective": "x" * 1_000_000})
+    (light,) = add(1)
+    told = []
+    runtime.writer.trace(told.append)
+
+    (claim,) = runtime.claim(except_tickets=frozenset(heavy))
+
+    assert claim.key.ticket_id == light
+    assert any(all(ticket_id in statement for ticket_id in heavy) for statement in told)
+
+
+def test_forgiven_attempts_are_told_and_do_not_count(runtime, add, place, clock, reader):
+    (ticket_id,) = add(1)
+    place.forgive(ticket_id, 1)
+
+    for attempt, counted in ((1, 0), (2, 1)):
+        (claim,) = runtime.claim(lease_seconds=10)
+        assert (claim.attempt, claim.attempts_forgiven, claim.attempts_counted) == (attempt, 1, counted)
+        clock.advance(11)
+        runtime.turn(sweep=True, max_attempts=2)
+        assert reader.ticket(ticket_id).sea_status is Status.ASSIGNED
+    runtime.claim(lease_seconds=10)
+    clock.advance(11)
+    runtime.turn(sweep=True, max_attempts=2)
+
+    assert reader.ticket(ticket_id).sea_status is Status.BLOCKED_NEEDS_OPERATOR
+
+
+def test_a_text_full_of_signs_comes_through_as_it_is(runtime, add):
+    title = "\"quoted\" \\ \u0001 \x7f \u2028 \U0001f40b [1,2] NULL ''"
+    add({"ticket_title": title, "ticket_objective": title * 100})
+
+    (claim,) = runtime.claim()
+
+    assert (claim.ticket.ticket_title, claim.ticket.ticket_objective) == (title, title * 100)

@@ -9,9 +9,9 @@ from kora.clock import from_us
 from kora.domain.claim import ClaimKey
 from kora.domain.events import EventType, NewEvent
 from kora.domain.resolution import Resolution
-from kora.domain.ticket import Status
+from kora.domain.ticket import NewTicket, Status
 from kora.errors import IncarnationLostError
-from kora.store.port import ClaimOrder, Turn
+from kora.store.port import ClaimOrder, Earned, Turn
 
 RELEASED = "sea_ticket.claim_released"
 EXPIRED = "sea_ticket.claim_expired"
@@ -35,7 +35,7 @@ def test_a_refresh_moves_the_end_of_the_lease(runtime, add, clock, reader):
     (claim,) = runtime.claim(lease_seconds=60)
     clock.advance(59)
 
-    result = runtime.turn(refresh=[claim.key], refresh_seconds=60.0)
+    result = runtime.refresh(claim.key, seconds=60.0)
 
     assert (result.refreshed, result.lost) == ([claim.key], [])
     assert reader.ticket(ticket_id).claim.lease_expires_at == from_us(clock.us) + timedelta(seconds=60)
@@ -46,7 +46,7 @@ def test_a_refresh_after_the_leases_end_is_lost(runtime, add, clock, reader):
     (claim,) = runtime.claim(lease_seconds=60)
     clock.advance(60)
 
-    result = runtime.turn(refresh=[claim.key], refresh_seconds=60.0)
+    result = runtime.refresh(claim.key, seconds=60.0)
 
     assert (result.refreshed, result.lost) == ([], [claim.key])
     assert reader.ticket(ticket_id).claim.lease_expires_at == claim.lease_expires_at
@@ -59,18 +59,18 @@ def test_a_refresh_needs_the_whole_key(runtime, add, clock, reader, wrong):
     key = dataclasses.replace(claim.key, **wrong)
     clock.advance(1)
 
-    alone = runtime.turn(refresh=[key], refresh_seconds=600.0)
+    alone = runtime.refresh(key, seconds=600.0)
 
     assert (alone.refreshed, alone.lost) == ([], [key])
     assert reader.ticket(ticket_id).claim.lease_expires_at == claim.lease_expires_at
-    assert runtime.turn(refresh=[key, claim.key], refresh_seconds=600.0).refreshed == [claim.key]
+    assert runtime.refresh(key, claim.key, seconds=600.0).refreshed == [claim.key]
 
 
 def test_a_refresh_needs_the_holder(runtime, other, add):
     add(1)
     (claim,) = runtime.claim()
 
-    assert other.turn(refresh=[claim.key], refresh_seconds=60.0).lost == [claim.key]
+    assert other.refresh(claim.key, seconds=60.0).lost == [claim.key]
 
 
 def test_a_refresh_needs_the_attempts_presence_mark(runtime, add, place):
@@ -78,14 +78,14 @@ def test_a_refresh_needs_the_attempts_presence_mark(runtime, add, place):
     (claim,) = runtime.claim()
     place.abandon_operations()
 
-    assert runtime.turn(refresh=[claim.key], refresh_seconds=60.0).lost == [claim.key]
+    assert runtime.refresh(claim.key, seconds=60.0).lost == [claim.key]
 
 
 def test_the_same_refresh_twice_in_one_turn_is_one(runtime, add):
     add(1)
     (claim,) = runtime.claim()
 
-    assert runtime.turn(refresh=[claim.key, claim.key], refresh_seconds=60.0).refreshed == [claim.key]
+    assert runtime.refresh(claim.key, claim.key, seconds=60.0).refreshed == [claim.key]
 
 
 def test_a_settlement_resolves_and_releases(*, runtime, add, reader, log, place, ends):
@@ -191,7 +191,7 @@ def test_a_taken_over_claim_can_no_longer_be_settled_or_refreshed(*, runtime, ot
     clock.advance(11)
     (taken,) = other.turn(sweep=True, claim=ClaimOrder(1, 600.0)).claims
 
-    late = runtime.turn(refresh=[lost.key], refresh_seconds=600.0, settle=[ends(lost)])
+    late = runtime.refresh(lost.key, seconds=600.0, settle=[ends(lost)])
 
     assert (late.lost, late.stale, late.settled) == ([lost.key], [lost.key], [])
     assert reader.ticket(ticket_id) == taken.ticket
@@ -259,7 +259,7 @@ def test_a_lease_refreshed_in_the_same_turn_is_not_swept(runtime, add, clock):
     (claim,) = runtime.claim(lease_seconds=10)
     clock.advance(9.999_999)
 
-    result = runtime.turn(refresh=[claim.key], refresh_seconds=10.0, sweep=True)
+    result = runtime.refresh(claim.key, seconds=10.0, sweep=True)
 
     assert (result.refreshed, result.returned) == ([claim.key], [])
 
@@ -298,7 +298,7 @@ def test_a_retired_writer_changes_nothing(*, runtime, add, store, start, reader,
     log_before = list(reader.events())
 
     with pytest.raises(IncarnationLostError):
-        runtime.turn(refresh=[claim.key], refresh_seconds=60.0, settle=[ends(claim)], sweep=True)
+        runtime.refresh(claim.key, seconds=60.0, settle=[ends(claim)], sweep=True)
 
     assert successor.incarnation == runtime.incarnation + 1
     assert list(reader.events()) == log_before
@@ -351,7 +351,9 @@ def test_a_settlement_of_impossible_content_is_set_aside(runtime, add, reader, e
     add(2)
     bad, good = runtime.claim(count=2)
 
-    result = runtime.settle(ends(bad, Status.RELEASED, **spoilt), ends(good), refresh=[bad.key], refresh_seconds=60.0)
+    result = runtime.settle(
+        ends(bad, Status.RELEASED, **spoilt), ends(good), refresh=[Earned(bad.key, 0.0)], refresh_seconds=60.0
+    )
 
     assert (result.settled, result.refreshed, len(result.set_aside)) == ([good.key], [bad.key], 1)
     assert [held.key for held in runtime.writer.held()] == [bad.key]
@@ -416,7 +418,7 @@ def test_a_ticket_that_cannot_be_swept_does_not_keep_the_others(runtime, other, 
 def test_a_repeated_turn_does_no_harm(runtime, add, ends, reader):
     add(3)
     first, second = runtime.claim(count=2)
-    parts = {"refresh": [first.key], "refresh_seconds": 60.0, "settle": [ends(second)], "sweep": True}
+    parts = {"refresh": [Earned(first.key, 0.0)], "refresh_seconds": 60.0, "settle": [ends(second)], "sweep": True}
     runtime.turn(**parts)
     log_before = list(reader.events())
 
@@ -440,7 +442,7 @@ def test_an_unknown_claim_is_lost_and_stale(runtime, ends, add):
     (claim,) = runtime.claim()
     key = ClaimKey("0190a000-0000-7000-8000-0000000000ff", 1, "x")
 
-    result = runtime.turn(refresh=[key], settle=[dataclasses.replace(ends(claim), key=key)])
+    result = runtime.refresh(key, settle=[dataclasses.replace(ends(claim), key=key)])
 
     assert (result.lost, result.stale) == ([key], [key])
 
@@ -457,3 +459,223 @@ def test_an_event_that_is_handed_over_again_is_written_once_and_no_fault(runtime
     assert [event.payload["n"] for event in told] == [1, 2, 3]
     assert again.set_aside == []
     assert reader.verify().fault is None
+
+
+@pytest.mark.parametrize("age", [0.0, 7.5])
+def test_a_refresh_says_when_the_progress_was_made(runtime, add, clock, place, age):
+    (ticket_id,) = add(1)
+    (claim,) = runtime.claim()
+    assert place.spent(ticket_id)[4] is None
+    clock.advance(30)
+
+    runtime.refresh(claim, age=age)
+
+    assert place.spent(ticket_id)[4] == clock.us - round(age * 1e6)
+
+
+def test_a_new_claim_has_made_no_progress(runtime, add, place, ends):
+    (ticket_id,) = add(1)
+    (claim,) = runtime.claim()
+    runtime.refresh(claim)
+    runtime.settle(ends(claim, Status.RELEASED))
+
+    runtime.claim()
+
+    assert place.spent(ticket_id)[4] is None
+
+
+def test_only_what_was_refused_is_lost(runtime, other, add, clock):
+    add(4)
+    mine = runtime.claim(count=2, lease_seconds=100)
+    (short,) = runtime.claim(lease_seconds=10)
+    (theirs,) = other.claim()
+    clock.advance(11)
+
+    result = runtime.refresh(short, *mine, theirs, seconds=100.0)
+
+    assert result.refreshed == [claim.key for claim in mine]
+    assert result.lost == [short.key, theirs.key]
+
+
+def test_attempts_add_up_in_time_and_money(*, runtime, other, add, clock, place, ends):
+    (ticket_id,) = add(1)
+    (first,) = runtime.claim()
+    clock.advance(10)
+    runtime.settle(ends(first, Status.RELEASED, cost_usd=0.25))
+    runtime.claim(lease_seconds=5)
+    clock.advance(20)
+    other.turn(sweep=True)
+    claimed_at = clock.us
+    (third,) = runtime.claim()
+    clock.advance(30)
+
+    runtime.settle(ends(third, cost_usd=0.000_001))
+
+    assert place.spent(ticket_id) == (claimed_at, 60_000_000, 250_001, clock.us, None)
+    assert place.tallies() == {
+        (runtime.id, "released"): (1, 250_000, 10_000_000),
+        (other.id, "expired"): (1, 0, 20_000_000),
+        (runtime.id, "completed"): (1, 1, 30_000_000),
+    } | {key: sums for key, sums in place.tallies().items() if key[1] == "added"}
+
+
+def test_tallies_of_one_minute_add_up(runtime, add, clock, place, ends):
+    add(5)
+    for _ in range(2):
+        claims = runtime.claim(count=2)
+        clock.advance(1)
+        runtime.settle(*[ends(claim, cost_usd=1.5) for claim in claims])
+
+    assert place.tallies()[runtime.id, "completed"] == (4, 6_000_000, 4_000_000)
+
+
+def test_what_is_refused_or_repeated_is_not_tallied(*, runtime, other, add, place, ends):
+    ids = add(2)
+    claims = runtime.claim(count=2)
+    place.make_fail(ids[0])
+    other.settle(ends(claims[1]))
+    runtime.settle(*map(ends, claims))
+    runtime.settle(ends(claims[1]))
+
+    assert place.tallies()[runtime.id, "completed"][0] == 1
+    assert place.spent(ids[0])[1:4] == (0, 0, None)
+
+
+def test_a_cost_beyond_all_measure_does_not_break_the_sums(runtime, add, place, ends, reader):
+    ids = add(3)
+    costs = [1e300, 1e12, float("nan")]
+
+    result = runtime.settle(
+        *[ends(claim, cost_usd=cost) for claim, cost in zip(runtime.claim(count=3), costs, strict=True)]
+    )
+
+    assert (len(result.settled), len(result.set_aside)) == (2, 1)
+    assert [place.spent(ticket_id)[2] for ticket_id in ids] == [10**12, 10**12, 0]
+    assert reader.verify().fault is None
+
+
+@pytest.mark.parametrize("way", ["settle", "sweep", "return_holders"])
+def test_whoever_waits_for_an_operator_is_told_in_the_log(*, runtime, other, add, clock, ends, log, way):
+    (ticket_id,) = add(1)
+    (claim,) = runtime.claim(lease_seconds=10)
+    clock.advance(11)
+    if way == "settle":
+        runtime.settle(ends(claim, Status.BLOCKED_NEEDS_OPERATOR))
+    else:
+        other.turn(max_attempts=1, **{way: True if way == "sweep" else [runtime.id]})
+
+    kind, payload = log(ticket_id)[-1]
+    assert kind == "kora.sea_ticket.blocked"
+    assert payload == {"sea_ticket_id": ticket_id, "workspace_id": "workspace", "reason": "max_attempts"}
+    assert [kind for kind, _ in log(ticket_id)].count("kora.sea_ticket.blocked") == 1
+
+
+def test_a_blocker_that_completes_and_one_that_fails_in_one_turn_block(*, runtime, add, ends, reader, log):
+    good, bad = add(2)
+    (waits,) = add({"blocked_by": [good, bad]})
+    (last,) = add({"blocked_by": [waits]})
+    first, second = runtime.claim(count=2)
+
+    runtime.settle(ends(first), ends(second, Status.FAILED_TERMINAL))
+
+    assert reader.ticket(waits).sea_status is Status.BLOCKED_NEEDS_OPERATOR
+    assert reader.ticket(last).sea_status is Status.ASSIGNED
+    assert log(waits)[-1] == (
+        "kora.sea_ticket.blocked",
+        {"sea_ticket_id": waits, "workspace_id": "workspace", "reason": "blocked_by", "blocked_by": bad},
+    )
+    assert runtime.claim() == []
+    assert not reader.outstanding().any
+
+
+def test_the_last_blocker_frees_what_waits_in_the_same_turn(runtime, add, ends, reader, clock):
+    first, second = add(2)
+    due = from_us(clock.us) + timedelta(seconds=90)
+    (at_once,) = add({"blocked_by": [first, second]})
+    (dated,) = add({"blocked_by": [first], "next_eligible_at": due})
+    one, two = runtime.claim(count=2)
+    assert reader.outstanding().held
+
+    runtime.settle(ends(one))
+    assert runtime.claim() == []
+    result = runtime.settle(ends(two), claim=ClaimOrder(2, 60.0))
+
+    assert [claim.key.ticket_id for claim in result.claims] == [at_once]
+    assert result.next_eligible_in_seconds == 90.0
+    clock.advance(90)
+    assert [claim.key.ticket_id for claim in runtime.claim()] == [dated]
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_waits_for_another_actors_ticket_is_outstanding(*, store_factory, start, add, reader, ends, held):
+    other_actor = "0190a000-0000-7000-8000-00000000000f"
+    (far,) = add({"assigned_to_actor_id": other_actor})
+    (near,) = add({"assigned_to_actor_id": other_actor, "blocked_by": [far]})
+    add({"blocked_by": [near]})
+    theirs = start(store_factory(actor_id=other_actor), "theirs")
+
+    if held:
+        (claim,) = theirs.claim()
+    assert (reader.outstanding().ready, reader.outstanding().blocked) == (False, True)
+    if held:
+        theirs.settle(ends(claim, Status.FAILED_TERMINAL))
+        assert not reader.outstanding().any
+    theirs.writer.close()
+
+
+def test_a_turn_in_which_a_row_fails_does_the_rest_as_it_would_have_been(*, new_place, start, ends, clock):
+    """The same turn on two boards, one of them with a row that fails: but for that ticket they end up alike."""
+    told = []
+    for fails in (False, True):
+        place = new_place()
+        store = place.open()
+        runtime, board, reader = start(store, "runtime-1"), store.board(), store.reader()
+        ids = board.add([NewTicket(ticket_title=f"ticket {n}") for n in range(8)], who="tester")
+        claims = runtime.claim(count=4)
+        if fails:
+            place.make_fail(ids[3])
+        result = runtime.turn(
+            refresh=[Earned(claims[0].key, 0.0)],
+            refresh_seconds=60.0,
+            settle=[ends(claim) for claim in claims[1:]],
+            sweep=True,
+            claim=ClaimOrder(2, 60.0),
+            append=[NewEvent(EventType.BOOT_READY, {})],
+        )
+        assert (result.refreshed, len(result.set_aside)) == ([claims[0].key], int(fails))
+        events = [event for event in reader.events() if event.ticket_id != ids[3]]
+        told.append(
+            (
+                [(event.event_type, event.ticket_id and ids.index(event.ticket_id)) for event in events],
+                [ticket.sea_status for ticket in reader.tickets() if ticket.ticket_id != ids[3]],
+                [ids.index(claim.key.ticket_id) for claim in result.claims],
+            )
+        )
+        assert reader.verify().fault is None
+        for handle in (runtime.writer, board, reader):
+            handle.close()
+
+    assert told[0] == told[1]
+
+
+def test_an_attempt_that_never_began_counts_no_more(runtime, add, ends, reader):
+    (ticket_id,) = add(1)
+    for expected in range(4):
+        (claim,) = runtime.claim()
+        assert (claim.attempt, claim.attempts_forgiven, claim.attempts_counted) == (expected + 1, expected, 1)
+        end = ends(claim, Status.RELEASED, is_forgiven=True)
+        assert runtime.settle(end).settled == [claim.key]
+        # Told again, it is forgiven once.
+        assert runtime.settle(end).settled == [claim.key]
+    (claim,) = runtime.claim()
+    runtime.settle(ends(claim, Status.RELEASED))
+    (claim,) = runtime.claim()
+    assert (claim.attempt, claim.attempts_forgiven) == (6, 4)
+    assert reader.ticket(ticket_id).work_attempt_count == 6
+
+
+def test_of_ends_of_one_turn_only_those_that_never_began_are_forgiven(runtime, add, ends):
+    add(6)
+    claims = runtime.claim(count=6)
+    runtime.settle(*(ends(claim, Status.RELEASED, is_forgiven=n % 2 == 0) for n, claim in enumerate(claims)))
+    assert [claim.attempts_forgiven for claim in runtime.claim(count=6)] == [1, 0] * 3

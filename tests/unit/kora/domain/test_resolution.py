@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +17,9 @@ from kora.domain.resolution import (
     Reason,
     Resolution,
     StopReason,
+    claims_success,
     hand_back,
+    pass_back,
     settle,
 )
 from kora.domain.ticket import Status
@@ -59,6 +63,16 @@ def says(resolution: str, **more: object) -> AgentResult:
         (Outcome(signal=9), "released", 60, Reason.AGENT_SIGNAL),
         (Outcome(signal=9, result=says("completed")), "released", 60, Reason.AGENT_SIGNAL),
         (Outcome(fault="no such file"), "released", 60, Reason.DISPATCH_FAULT),
+        (Outcome(raised="KeyError: 'x'"), "failed_retryable", 60, Reason.AGENT_RAISED),
+        (Outcome(raised="KeyError: 'x'", stop_reason=StopReason.TIMED_OUT), "failed_retryable", 600, Reason.TIMED_OUT),
+        (Outcome(raised="KeyError: 'x'", stop_reason=StopReason.DRAINED), "released", None, None),
+        (Outcome(exit_code=0, verify_fault="make exited with 2"), "failed_retryable", 60, Reason.VERIFY_FAILED),
+        (
+            Outcome(exit_code=0, result=says("completed"), verify_fault="make exited with 2"),
+            "failed_retryable",
+            60,
+            Reason.VERIFY_FAILED,
+        ),
         (Outcome(signal=15, stop_reason=StopReason.TIMED_OUT), "failed_retryable", 600, Reason.TIMED_OUT),
         (Outcome(signal=15, stop_reason=StopReason.STALLED), "failed_retryable", 600, Reason.STALLED),
         (Outcome(signal=15, stop_reason=StopReason.DRAINED), "released", None, None),
@@ -118,12 +132,70 @@ def test_the_last_allowed_attempt_waits_for_an_operator_unless_it_is_final() -> 
     assert earlier.sea_status is Status.FAILED_RETRYABLE
 
 
+def test_the_summary_says_what_was_raised_and_what_the_check_found() -> None:
+    raised = settle(claim(), Outcome(raised="KeyError: 'x'"), max_attempts=10)
+    unverified = settle(claim(), Outcome(exit_code=0, verify_fault="make exited with 2"), max_attempts=10)
+    assert raised is not None
+    assert unverified is not None
+    assert (raised.summary, unverified.summary) == ("KeyError: 'x'", "make exited with 2")
+
+
+def test_a_lost_lease_writes_nothing_even_where_the_check_failed() -> None:
+    outcome = Outcome(exit_code=0, stop_reason=StopReason.LEASE_LOST, verify_fault="make exited with 2")
+    assert settle(claim(), outcome, max_attempts=10) is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "success"),
+    [
+        (Outcome(exit_code=0), True),
+        (Outcome(exit_code=1, result=says("completed")), True),
+        (Outcome(exit_code=0, stop_reason=StopReason.DRAINED, result=says("completed")), True),
+        (Outcome(exit_code=0, result=says("failed_retryable")), False),
+        (Outcome(exit_code=0, result=says("deferred_cost_limit")), False),
+        (Outcome(exit_code=0, stop_reason=StopReason.DRAINED), False),
+        (Outcome(exit_code=0, protocol_fault="not understood"), False),
+        (Outcome(exit_code=1), False),
+        (Outcome(signal=9, result=says("completed")), False),
+        (Outcome(raised="KeyError: 'x'"), False),
+        (Outcome(fault="no such file"), False),
+        (Outcome(exit_code=0, verify_fault="make exited with 2"), False),
+    ],
+)
+def test_only_what_would_be_completed_claims_success(outcome: Outcome, *, success: bool) -> None:
+    assert claims_success(outcome) is success
+
+
+def test_attempts_that_an_operator_forgave_do_not_count_towards_the_most() -> None:
+    forgiven = replace(claim(attempts=12), attempts_forgiven=10)
+    assert forgiven.attempts_counted == 2
+    for settlement in (
+        settle(forgiven, Outcome(exit_code=1), max_attempts=3),
+        hand_back(forgiven, "why", max_attempts=3),
+    ):
+        assert settlement is not None
+        assert settlement.sea_status in {Status.FAILED_RETRYABLE, Status.RELEASED}
+    last = settle(replace(forgiven, attempts_forgiven=9), Outcome(exit_code=1), max_attempts=3)
+    assert last is not None
+    assert last.sea_status is Status.BLOCKED_NEEDS_OPERATOR
+    assert last.summary.endswith("(attempt 3 of 3: waits for an operator)")
+
+
 def test_what_nobody_runs_is_handed_back_at_once_and_to_nobodys_blame() -> None:
     settlement = hand_back(claim(failures={"agent_exit": 1}), "why", max_attempts=10)
     assert settlement.sea_status is Status.RELEASED
     assert settlement.next_eligible_offset_seconds is None
     assert settlement.failure_count_by_reason == {"agent_exit": 1}
+    assert not settlement.is_forgiven
     assert hand_back(claim(attempts=10), "why", max_attempts=10).sea_status is Status.BLOCKED_NEEDS_OPERATOR
+
+
+def test_what_never_began_is_neither_blocked_nor_counted() -> None:
+    settlement = pass_back(claim(attempts=99, failures={"agent_exit": 1}), "why")
+    assert (settlement.resolution, settlement.sea_status) == (Resolution.RELEASED, Status.RELEASED)
+    assert settlement.next_eligible_offset_seconds is None
+    assert settlement.failure_count_by_reason == {"agent_exit": 1}
+    assert settlement.is_forgiven
 
 
 @pytest.mark.parametrize(

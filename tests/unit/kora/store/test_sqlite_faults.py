@@ -69,6 +69,9 @@ def test_time_is_read_only_after_the_write_lock_is_held(path, raw):
         def boot_seconds(self):
             return 0.0
 
+        def boot_id(self):
+            return "boot"
+
     raw.execute("PRAGMA busy_timeout = 0")
     watched = open_store(f"sqlite:///{path}", workspace_id="another", actor_id="a", time=Watchful())
     with closing(watched.board()) as board:

@@ -1,0 +1,49 @@
+"""One statement for many rows.
+
+Python gives the interpreter's lock away at every step of every statement, and where other threads are busy it waits for
+its turn to get it back: a hundred rows in a hundred steps take a hundred such waits, in one step they take one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+ROWS: Final = "{rows}"
+"""stands in a statement for its rows"""
+SIZES: Final = (4, 16, 64, 128)
+
+
+class Many:
+    """A statement over up to so many rows, written out once for each of a few sizes, which SQLite keeps prepared.
+
+    It stands over `(VALUES {rows})`, whose columns are `column1` and so on. What all rows share is bound as `?1` and so
+    on, the last of them before the rows. What is left of a size is filled with rows of empty text, which the statement
+    must pass over. Python's driver takes ten times as long to bind None or bytes as text, a number or a bytearray: so
+    a statement says for itself which value of a column stands for NULL.
+    """
+
+    def __init__(self, statement: str, *, shared: int, width: int, sizes: Sequence[int] = SIZES) -> None:
+        row = f"({', '.join('?' * width)})"
+        self._width = width
+        self._most = max(sizes)
+        self._filling = [""] * (self._most * width)
+        self.shared: Final = shared
+        self.statements: Final = {size: statement.replace(ROWS, ", ".join([row] * size)) for size in sizes}
+        """by size, the smallest first"""
+
+    def execute(self, connection: sqlite3.Connection, shared: Sequence[object], values: Sequence[object]) -> int:
+        """How many rows of the table were changed for these rows, given as one value after another."""
+        return sum(connection.execute(statement, bound).rowcount for statement, bound in self._bound(shared, values))
+
+    def ask(self, connection: sqlite3.Connection, shared: Sequence[object], values: Sequence[object]) -> list[Any]:
+        """What a query of one value answers for these rows: one value for each time that it had to be put."""
+        return [connection.execute(statement, bound).fetchone()[0] for statement, bound in self._bound(shared, values)]
+
+    def _bound(self, shared: Sequence[object], values: Sequence[object]) -> Iterator[tuple[str, list[object]]]:
+        most = self._most * self._width
+        for begin in range(0, len(values), most):
+            some = values[begin : begin + most]
+            size = next(size for size in self.statements if size * self._width >= len(some))
+            yield self.statements[size], [*shared, *some, *self._filling[: size * self._width - len(some)]]

@@ -1,0 +1,105 @@
+"""What a store's reader hands out beside tickets and events: claims, attempts, the morning's page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ActiveWork:
+    """Who works what: one held claim."""
+
+    ticket_id: str
+    ticket_title: str
+    holder: str
+    host: str
+    pid: int
+    claim_fence_token: int
+    work_attempt_id: str
+    attempt: int
+    claimed_at: datetime
+    lease_expires_at: datetime
+    lease_left_seconds: float
+    """negative once it has run out and nobody has swept it yet"""
+    progress_at: datetime | None
+    """the progress that earned the last refresh; None before the first refresh"""
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One attempt at a ticket, as the ledger's row 0 has it."""
+
+    work_attempt_id: str
+    attempt: int
+    """the first is 1"""
+    started_at: datetime
+    ended_at: datetime | None
+    resolution: str | None
+    """None while it is under way, and where its lease ran out"""
+    summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketLine:
+    """One ticket as a report names it."""
+
+    ticket_id: str
+    ticket_title: str
+    sea_status: str
+    work_attempt_count: int
+    worked_seconds: float
+    """the sum of its ended attempts"""
+    cost_usd: float
+    last_summary: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoardReport:
+    """The morning's page. Every count follows from the event log alone."""
+
+    since: datetime
+    """what the counts of attempts begin with, rounded down to the minute"""
+    now: datetime
+    tickets_by_status: Mapping[str, int]
+    """the board as it stands"""
+    waiting_for_others: int
+    """tickets that would be in the queue but for others that have to be completed first"""
+    attempts_by_resolution: Mapping[str, int]
+    """attempts that ended since; `expired` counts those whose lease ran out or whose runtime died"""
+    tickets_added: int
+    """since"""
+    cost_usd: float
+    """what the attempts that ended since have cost, as far as their agents told"""
+    worked_seconds: float
+    """the attempts that ended since, added up"""
+    needs_a_person: Sequence[TicketLine]
+    """`blocked_needs_operator` and `failed_terminal`, the newest first, at most 20"""
+    needs_a_person_count: int
+    longest: Sequence[TicketLine]
+    """the tickets that were worked longest, for 100 ms or more, at most 5"""
+    flakiest: Sequence[TicketLine]
+    """the tickets that took more than one attempt, the most first, at most 5"""
+
+
+@dataclass(frozen=True, slots=True)
+class LeftEvent:
+    """An event that is not moved, and because of which none behind it is."""
+
+    seq: int
+    occurred_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveResult:
+    """What an archiving moved."""
+
+    events: int
+    files: Sequence[Path]
+    """those that were written to"""
+    until: datetime | None
+    """when the newest event that was moved had occurred"""
+    first_left: LeftEvent | None = None
+    """the first that was not old enough; None when all that stood in the log were"""
