@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from actors.actor import KoraActor, handles
+from actors.gap import Gap
 from actors.messages import Progress, Refresh, Refreshed, Tick
 from actors.names import LEDGER
 
@@ -31,17 +32,21 @@ class _Pulse:
 class Heartbeat(KoraActor):
     """Once an interval, asks for a longer lease for each attempt that made progress since its last refresh.
 
-    Asks again on every tick until the refresh is confirmed, so that what was earned is not lost with a message.
+    Asks again on every tick until the refresh is confirmed, so that what was earned is not lost with a message. After a
+    gap in the ticks, when leases may be close to their ends, it asks at once for whatever has made progress.
 
     Receives: `Progress` (repeated on every tick), `Refreshed`, `Tick`.  Sends: `Refresh` to the Ledger.
     Owns: what each attempt has earned and spent.
     On restart: hears from every Worker within a tick, and counts the progress of the last interval.
     """
 
-    def __init__(self, seat: Seat, *, interval_seconds: float, time_source: TimeSource) -> None:
+    def __init__(self, seat: Seat, *, interval_seconds: float, tick_seconds: float, time_source: TimeSource) -> None:
         super().__init__(seat)
         self._interval_seconds = interval_seconds
         self._time = time_source
+        self._gap = Gap(tick_seconds)
+        self._hurries = False
+        """until the tick after a gap: the Workers' first words since then count at once"""
         self._pulses: dict[str, _Pulse] = {}
 
     @handles(Progress)
@@ -58,6 +63,8 @@ class Heartbeat(KoraActor):
                 spent_until=max(message.started_at, self._time.boot_seconds() - self._interval_seconds),
                 due_at=message.started_at + self._interval_seconds,
             )
+        if self._hurries and message.key is not None:
+            self._ask(self._pulses[message.worker])
 
     @handles(Refreshed)
     def _on_refreshed(self, message: Refreshed) -> None:
@@ -68,10 +75,15 @@ class Heartbeat(KoraActor):
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:
+        self._hurries = self._gap.tick(tick.now)
+        self._ask(*(pulse for pulse in self._pulses.values() if self._hurries or tick.now >= pulse.due_at))
+
+    def _ask(self, *pulses: _Pulse) -> None:
+        """Ask for what these have earned and not spent."""
         earned = []
-        for pulse in self._pulses.values():
-            if tick.now >= pulse.due_at and pulse.progress_at is not None and pulse.progress_at > pulse.spent_until:
+        for pulse in pulses:
+            if pulse.progress_at is not None and pulse.progress_at > pulse.spent_until:
                 pulse.asked_for = pulse.progress_at
-                earned.append(pulse.key)
+                earned.append((pulse.key, pulse.progress_at))
         if earned:
-            self.tell(LEDGER, Refresh(keys=tuple(earned)))
+            self.tell(LEDGER, Refresh(tuple(earned)))

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+from typing import TYPE_CHECKING, Final, Protocol
 
 from loguru import logger
 
-from actors.messages import Held, Lost, Refreshed, Settled, Work
+from actors.messages import Held, Lost, Operated, Refreshed, Settled, Work
 from actors.names import HEARTBEAT, POLLER, RUNTIME, STATE_HOLDER
 from kora.agents.port import Lease
 from kora.domain.resolution import unsettled
 from kora.domain.state import CLAIM_ACQUIRED, CLAIM_RELEASED, PrimaryState
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from actors.pending import Pending
     from actors.roster import Roster
     from actors.supervision import Seat
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, TurnResult
+
+
+LINES_A_TURN: Final = 20
+"""ends of one turn that have a line each; of more, people are told the counts, for a flood of lines tells nobody"""
 
 
 class Speaker(Protocol):
@@ -62,17 +71,20 @@ class Herald:
             logger.info("back on the board, their claims being over: {} tickets", len(result.returned))
         for fault in result.set_aside:
             logger.error("the store refused a row, which was left out: {}", fault)
-        settled, stale = set(result.settled), set(result.stale)
-        refused = [
-            self._tell_settled(settlement, written=settlement.key in settled, stale=settlement.key in stale)
-            for settlement in turn.settle
-        ]
-        for worker, claim in zip(self._roster.free(), result.claims, strict=False):
-            self._roster.give(worker, claim)
-            logger.debug("{}: attempt {} goes to {}", claim.key.ticket_id, claim.attempt, worker)
-            self._speaker.tell(worker, Work(claim, lease, incarnation, self._roster.generation(worker)))
+        # Ahead of the ends: an attempt's last answers are not to be cut off by its being over.
+        for worker, answers in self._pending.askers(result.operated).items():
+            self._speaker.tell(worker, Operated(tuple(answers)))
+        has_more = self._tell_settled(turn.settle, result) if turn.settle else False
+        for worker, claims in self._roster.deal(result.claims, asked_at).items():
+            for claim in claims:
+                key = claim.key
+                logger.debug(
+                    "try {} goes to {}", claim.attempt, worker, ticket=key.ticket_id, attempt=key.work_attempt_id
+                )
+            generation = self._roster.generation(worker)
+            self._speaker.tell(worker, Work(tuple(claims), lease, incarnation, generation))
         self._pending.news |= bool(turn.settle or turn.claim)
-        return any(refused)
+        return has_more
 
     def tell_held(self, incarnation: int, turn: Turn | None, result: TurnResult | None, *, draining: bool) -> None:
         """Tell the held set, and whether the Poller's order has emptied the board."""
@@ -82,34 +94,55 @@ class Herald:
         exhausted = result is not None and len(result.claims) < ordered
         if exhausted:
             self._pending.order = None
+        attempts = self._roster.attempts
         held = Held(
             version=(incarnation, self._count),
-            attempts=self._roster.attempts,
+            attempts=attempts,
             exhausted=exhausted,
             next_eligible_in_seconds=result.next_eligible_in_seconds if result is not None else None,
-            drained=draining and not (self._roster.attempts or self._pending),
+            drained=draining and not (attempts or self._pending),
+            claims_a_worker=self._roster.claims_a_worker,
         )
         self._speaker.tell(POLLER, held)
-        self._mirror(held)
+        # Whether anything is held is all that these have to know, and many such words may wait for them.
+        brief = replace(held, attempts=frozenset(islice(attempts, 1)))
+        self._mirror(brief)
         # Last: the runtime ends when it hears that all is done, and nobody may be told after that.
-        self._speaker.tell(RUNTIME, held)
+        self._speaker.tell(RUNTIME, brief)
 
-    def _tell_settled(self, settlement: Settlement, *, written: bool, stale: bool) -> bool:
-        work_attempt_id = settlement.key.work_attempt_id
-        given = self._roster.take_back(work_attempt_id)
-        worker = self._pending.ended_by.pop(work_attempt_id, None) or (given.worker if given else None)
-        if worker is not None:
-            self._speaker.tell(worker, Settled(work_attempt_id=work_attempt_id))
-        if written:
-            logger.info("{}: {} {}", settlement.key.ticket_id, settlement.resolution, settlement.summary)
-        elif stale:
-            logger.warning("attempt {}: its claim was another's by then, nothing was written", work_attempt_id)
-        elif given is not None:
-            # Its own words cannot be written; that they cannot, can. Refused once more, the lease runs out.
-            said = unsettled(given.claim, "the store refused it", max_attempts=self._max_attempts)
-            self._pending.settle[work_attempt_id] = said
-            return True
-        return False
+    def _tell_settled(self, settlements: Sequence[Settlement], result: TurnResult) -> bool:
+        written = {key.work_attempt_id for key in result.settled}
+        stale = {key.work_attempt_id for key in result.stale}
+        level = "INFO" if len(settlements) <= LINES_A_TURN else "DEBUG"
+        told: dict[str, list[str]] = {}
+        has_more = False
+        for settlement in settlements:
+            attempt = settlement.key.work_attempt_id
+            given = self._roster.take_back(attempt)
+            worker = self._pending.ended_by.pop(attempt, None) or (given.worker if given else None)
+            if worker is not None:
+                told.setdefault(worker, []).append(attempt)
+            if attempt in written:
+                ticket_id = settlement.key.ticket_id
+                logger.log(level, "{} {}", settlement.resolution, settlement.summary, ticket=ticket_id, attempt=attempt)
+            elif attempt in stale:
+                logger.warning(
+                    "its claim was another's by then, nothing was written",
+                    ticket=settlement.key.ticket_id,
+                    attempt=attempt,
+                )
+            elif given is not None:
+                # Its own words cannot be written; that they cannot, can. Refused once more, the lease runs out.
+                said = unsettled(given.claim, "the store refused it", max_attempts=self._max_attempts)
+                self._pending.settle[attempt] = said
+                has_more = True
+        for worker, attempts in told.items():
+            self._speaker.tell(worker, Settled(tuple(attempts)))
+        if level != "INFO":
+            counts = Counter(settlement.resolution.value for settlement in settlements)
+            said_of = ", ".join(f"{count} {resolution}" for resolution, count in sorted(counts.items()))
+            logger.info("ended in one turn: {}", said_of)
+        return has_more
 
     def _mirror(self, held: Held) -> None:
         """Tell the StateHolder; where there is none, say so once for each transition that goes unseen."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 from loguru import logger
 
 from actors.actor import KoraActor, handles
+from actors.gap import Gap
 from actors.herald import Herald
 from actors.messages import (
     Announce,
@@ -15,6 +16,8 @@ from actors.messages import (
     Drain,
     Ended,
     Flush,
+    Lost,
+    Operate,
     Order,
     Refresh,
     Settled,
@@ -25,15 +28,16 @@ from actors.messages import (
 from actors.names import POLLER
 from actors.pending import Pending
 from actors.roster import Roster
-from kora.domain.resolution import hand_back
+from kora.domain.resolution import hand_back, pass_back
 from kora.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from actors.supervision import Seat
     from kora.clock import TimeSource
-    from kora.domain.claim import Claim
+    from kora.domain.claim import ClaimKey
+    from kora.domain.resolution import Settlement
     from kora.store.port import Turn, Writer
 
 _BACKOFF_FIRST_SECONDS: Final = 0.05
@@ -56,9 +60,9 @@ class Ledger(KoraActor):
     The store's troubles are met here and nowhere else: what could not be written stays pending and is tried again, with
     pauses; an outage costs no restart.
 
-    Receives: `Order`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Flush`.
-    Sends: `Work`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and the runtime;
-    `Wake` to the Poller.
+    Receives: `Order`, `Operate`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Flush`.
+    Sends: `Work`, `Operated`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and
+    the runtime; `Wake` to the Poller.
     Owns: the store's write handle, the roster of who works what.
     On restart: takes a new incarnation, which shuts its predecessor out, asks every Worker what it runs, and gives back
     what nobody has.
@@ -73,7 +77,9 @@ class Ledger(KoraActor):
         open_writer: Callable[[], Writer],
         workers: Sequence[str],
         predecessors: Predecessors,
+        lingering: Callable[[], frozenset[str]],
         lease_seconds: float,
+        tick_seconds: float,
         max_attempts: int,
         time_source: TimeSource,
     ) -> None:
@@ -81,8 +87,11 @@ class Ledger(KoraActor):
         self._open_writer = open_writer
         self._workers = workers
         self._predecessors = predecessors
+        self._lingering = lingering
         self._max_attempts = max_attempts
         self._time = time_source
+        self._gap = Gap(tick_seconds)
+        self._now = 0.0
         self._writer: Writer | None = None
         self._incarnation = 0
         self._roster = Roster(workers)
@@ -90,6 +99,8 @@ class Ledger(KoraActor):
         self._herald = Herald(self, self._roster, self._pending, lease_seconds=lease_seconds, max_attempts=max_attempts)
         self._unsure = True
         """the store may say that this runtime holds what no Worker has"""
+        self._changed = False
+        """somebody else has written: there may be new tickets, and claims may have been taken away"""
         self._draining = False
         self._backoff_seconds = 0.0
 
@@ -108,6 +119,7 @@ class Ledger(KoraActor):
 
     def on_batch(self, batch: list[Any]) -> None:
         """Fold everything into one turn. While the store is away, only fold."""
+        self._now = self._time.boot_seconds()
         for message in batch:
             self.on_receive(message)
         if not self._backoff_seconds:
@@ -125,22 +137,27 @@ class Ledger(KoraActor):
 
     @handles(Refresh)
     def _on_refresh(self, refresh: Refresh) -> None:
-        for key in refresh.keys:
+        for key, progress_at in refresh.earned:
             if self._roster.given(key.work_attempt_id) is not None:
-                self._pending.refresh[key.work_attempt_id] = key
+                self._pending.refresh[key.work_attempt_id] = key, progress_at
+
+    @handles(Operate)
+    def _on_operate(self, operate: Operate) -> None:
+        self._pending.operate(operate)
 
     @handles(Ended)
     def _on_ended(self, ended: Ended) -> None:
         attempt = ended.key.work_attempt_id
+        given = self._roster.end(attempt, ended.seconds, self._now)
         if ended.settlement is not None:
             self._pending.settle[attempt] = ended.settlement
             self._pending.ended_by[attempt] = ended.worker
             return
-        given = self._roster.take_back(attempt)
+        self._roster.take_back(attempt)
         self._pending.news = True
         if given is not None:
-            logger.warning("{}: the lease is lost, nothing is written", given.claim.key.ticket_id)
-        self.tell(ended.worker, Settled(work_attempt_id=attempt))
+            logger.warning("the lease is lost, nothing is written", ticket=ended.key.ticket_id, attempt=attempt)
+        self.tell(ended.worker, Settled((attempt,)))
 
     @handles(Append)
     def _on_append(self, append: Append) -> None:
@@ -152,16 +169,17 @@ class Ledger(KoraActor):
             if self._incarnation:
                 self.tell(announce.worker, WhatRuns(incarnation=self._incarnation))
             return
-        missing = self._roster.hear(announce)
-        if missing is not None:
-            self._give_back(missing, "its worker was restarted before it began")
-        if announce.ended is not None:
-            self._on_ended(announce.ended)
+        for claim in self._roster.hear(announce):
+            # It never came to the post, which outlives whoever mans it: so it has not begun.
+            self._give_back(pass_back(claim, "its worker was restarted before it began"))
+        for ended in announce.ended:
+            self._on_ended(ended)
         self._pending.news = True
 
     @handles(Tick)
-    def _on_tick(self, _: Tick) -> None:
-        self._pending.sweep = True
+    def _on_tick(self, tick: Tick) -> None:
+        self._pending.slept |= self._gap.tick(tick.now)
+        self._pending.ticked = True
         self._pending.news = True
 
     @handles(Drain)
@@ -185,8 +203,8 @@ class Ledger(KoraActor):
             writer = self._writer or self._begin()
             if self._unsure and self._roster.complete:
                 self._reconcile(writer)
-            woken = self._pending.sweep and writer.changed()
-            returned = self._predecessors.ended() if self._pending.sweep else ()
+            self._look_for_changes(writer)
+            returned = self._predecessors.ended() if self._pending.ticked else ()
             asked_at = self._time.boot_seconds()
             turn = self._fold(returned, asked_at)
             result = None if turn is None else writer.turn(self._incarnation, turn)
@@ -197,7 +215,8 @@ class Ledger(KoraActor):
             logger.info("the store answers again")
         self._backoff_seconds = 0.0
         self._predecessors.forget(returned)
-        self._pending.clear(written=turn)
+        self._pending.clear()
+        woken, self._changed = self._changed, False
         if turn is not None and result is not None:
             if self._herald.tell_turn(self._incarnation, turn, result, asked_at):
                 self.wake_at = time.monotonic()
@@ -210,15 +229,29 @@ class Ledger(KoraActor):
             self.tell(POLLER, Wake())
 
     def _fold(self, returned: Sequence[str], now: float) -> Turn | None:
-        ending = self._pending.settle.keys()
+        # The machine may also have slept since the tick, while the store was away.
+        self._pending.slept |= self._gap.is_open(now)
         may_claim = not (self._draining or self._unsure)
         return self._pending.turn(
-            free=sum(1 for _ in self._roster.free(ending=ending)) if may_claim else 0,
-            held=len(self._roster.attempts - ending),
-            except_tickets=self._roster.tickets(ending=ending),
+            places=self._roster.places(now) if may_claim else 0,
+            held=len(self._roster),
+            except_tickets=self._not_to_claim,
             return_holders=returned,
             now=now,
         )
+
+    def _not_to_claim(self) -> frozenset[str]:
+        # All in hand: an operator may have cancelled and reopened any of these since the store was last looked at.
+        return self._roster.tickets | self._lingering()
+
+    def _look_for_changes(self, writer: Writer) -> None:
+        """On a tick, end what an operator, or another runtime's sweep, has taken away."""
+        if not self._pending.ticked:
+            return
+        # Kept until a turn has come of it: it is answered with yes only once.
+        self._changed |= writer.changed()
+        if self._changed:
+            self._tell_lost(writer.holds())
 
     def _begin(self) -> Writer:
         writer = self._open_writer()
@@ -235,15 +268,23 @@ class Ledger(KoraActor):
         return writer
 
     def _reconcile(self, writer: Writer) -> None:
-        for claim in writer.held():
+        held = writer.held()
+        self._tell_lost({claim.key for claim in held})
+        for claim in held:
             attempt = claim.key.work_attempt_id
             if self._roster.given(attempt) is None and attempt not in self._pending.settle:
-                self._give_back(claim, "nobody works on it")
+                # It may have begun, and ended with its lease lost under the Ledger before this one.
+                self._give_back(hand_back(claim, "nobody works on it", max_attempts=self._max_attempts))
         self._unsure = False
 
-    def _give_back(self, claim: Claim, why: str) -> None:
-        settlement = hand_back(claim, why, max_attempts=self._max_attempts)
-        self._pending.settle[claim.key.work_attempt_id] = settlement
+    def _tell_lost(self, held: Collection[ClaimKey]) -> None:
+        for given in self._roster.gone(held):
+            self.tell(given.worker, Lost(work_attempt_id=given.claim.key.work_attempt_id))
+
+    def _give_back(self, settlement: Settlement) -> None:
+        attempt = settlement.key.work_attempt_id
+        self._roster.end(attempt)
+        self._pending.settle.setdefault(attempt, settlement)
 
     def _back_off(self, error: StoreUnavailableError) -> None:
         if not self._backoff_seconds:

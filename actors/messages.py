@@ -57,17 +57,21 @@ class Flush(Message):
 # --- the Poller, the StateHolder and the runtime itself ---
 
 
-class Held(Message):
-    """What the runtime holds: the whole set, with a version of which the receiver keeps the newest."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the runtime holds, with a version of which the receiver keeps the newest."""
 
     version: tuple[int, int]
     """(the Ledger's incarnation, its count)"""
     attempts: frozenset[str]
+    """all of them for the Poller; for the others at most one, which tells them whether there are any"""
     exhausted: bool = False
     """the Poller's order found fewer tickets than there was room for, and stands no longer"""
     next_eligible_in_seconds: float | None = None
     drained: bool = False
     """the Ledger was told to drain, and nothing is held or left to be written"""
+    claims_a_worker: int = 1
+    """how many claims a Worker should have, as attempts went of late"""
 
 
 # --- the Poller ---
@@ -97,10 +101,14 @@ class Order(Message):
     permitted_until: float
 
 
-class Refresh(ControlMessage):
+@dataclass(frozen=True, slots=True)
+class Refresh:
     """These attempts have earned a longer lease."""
 
-    keys: tuple[ClaimKey, ...]
+    CONTROL: ClassVar[bool] = True
+
+    earned: tuple[tuple[ClaimKey, float], ...]
+    """each with the moment of the progress that earned it"""
 
 
 class Append(ControlMessage):
@@ -110,8 +118,21 @@ class Append(ControlMessage):
 
 
 @dataclass(frozen=True, slots=True)
+class Operate:
+    """Do these steps of operations, in this order, ahead of their attempt's end; answer the Worker when it is written.
+
+    Told again until it is answered: a step that was done before does no more.
+    """
+
+    CONTROL: ClassVar[bool] = True
+
+    worker: str
+    requests: tuple[OperationRequest, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
-    """An attempt is over and nothing of it is left.
+    """An attempt is over and nothing of it is left, or it never began. Told again until it is acknowledged.
 
     `settlement` is None when its lease is lost: then nothing is written.
     """
@@ -121,18 +142,24 @@ class Ended:
     worker: str
     key: ClaimKey
     settlement: Settlement | None
+    seconds: float | None = None
+    """how long its agent ran; of one given back since another attempt took too long, how long that has taken so far;
+    None of any other that never began"""
 
 
-class Announce(ControlMessage):
+@dataclass(frozen=True, slots=True)
+class Announce:
     """A Worker says what it has: when it starts, and whenever a Ledger asks."""
+
+    CONTROL: ClassVar[bool] = True
 
     worker: str
     generation: int
     incarnation: int
     """the Ledger that this answers; 0 when the Worker has heard of none yet"""
-    running: Claim | None
-    """what it runs, or what ran there and is being ended"""
-    ended: Ended | None
+    running: tuple[Claim, ...] = ()
+    """what it runs, or what ran there and is being ended, and what waits to be begun"""
+    ended: tuple[Ended, ...] = ()
     """what ended and was not yet acknowledged"""
 
 
@@ -141,11 +168,14 @@ class Announce(ControlMessage):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Run this. Never delivered twice: one that may have been taken up already is given back to the board instead."""
+    """Run these, one after the other. Never delivered twice: what may have been taken up already goes to the board.
+
+    A Worker that was restarted since refuses it, and so does one that has heard of a newer Ledger.
+    """
 
     AT_MOST_ONCE: ClassVar[bool] = True
 
-    claim: Claim
+    claims: tuple[Claim, ...]
     lease: Lease
     incarnation: int
     generation: int
@@ -165,21 +195,34 @@ class Refreshed(ControlMessage):
 
 
 class Lost(ControlMessage):
-    """The lease is gone: end the agent now, and write nothing."""
+    """The claim is over: end the agent now, or do not begin it, and write nothing."""
 
     work_attempt_id: str
 
 
-class Settled(ControlMessage):
-    """The attempt's end is on record."""
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """These attempts' ends are dealt with, and need not be told again."""
 
-    work_attempt_id: str
+    CONTROL: ClassVar[bool] = True
+
+    work_attempt_ids: tuple[str, ...]
 
 
-class AgentEnded(ControlMessage):
-    """The agent is gone, with all that it started; its outcome lies with the running agent."""
+@dataclass(frozen=True, slots=True)
+class Operated:
+    """What came of steps of operations; told only when it is committed."""
 
-    work_attempt_id: str
+    CONTROL: ClassVar[bool] = True
+
+    answers: tuple[OperationAnswer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEnded:
+    """Something has ended at the Worker's post, where it is to be looked for: one ring may stand for several."""
+
+    CONTROL: ClassVar[bool] = True
 
 
 # --- the Heartbeat ---

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
-from kora.store.port import ClaimOrder, Turn
+from kora.store.port import ClaimOrder, Earned, Turn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
-    from actors.messages import Order
+    from actors.messages import Operate, Order
     from kora.domain.claim import ClaimKey
     from kora.domain.events import NewEvent
+    from kora.domain.operation import OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
 
 EVENTS_MAX: Final = 10_000
@@ -22,70 +23,99 @@ EVENTS_MAX: Final = 10_000
 class Pending:
     """Messages folded into states, until a turn with them is committed.
 
-    Nothing here needs to survive a crash: Workers keep their ends until these are acknowledged, and the rest is said
-    again.
+    Nothing here needs to survive a crash: Workers keep their ends and requests until these are acknowledged, and the
+    rest is said again.
     """
 
     def __init__(self, *, lease_seconds: float, max_attempts: int) -> None:
         self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
-        self.refresh: dict[str, ClaimKey] = {}
+        self.refresh: dict[str, tuple[ClaimKey, float]] = {}
+        """each with the moment of the progress that earned it"""
         self.settle: dict[str, Settlement] = {}
         self.ended_by: dict[str, str] = {}
         """which Worker waits to hear that its attempt is settled"""
         self.order: Order | None = None
         """stands until it runs out or nothing is left to claim: so a place is filled in the turn that empties it"""
-        self.sweep = False
+        self.ticked = False
+        self.slept = False
+        """nothing is swept in this turn: the refreshes that a suspend has held up come first"""
         self.news = False
         """the held set is to be told anew, written or not"""
+        self._operate: dict[OperationRequest, str] = {}
+        self._asked_by: dict[OperationRequest, str] = {}
         self._events: deque[NewEvent] = deque(maxlen=EVENTS_MAX)
 
     def __bool__(self) -> bool:
-        return bool(self.refresh or self.settle or self._events)
+        return bool(self.refresh or self._operate or self.settle or self._events)
 
     def append(self, events: Sequence[NewEvent]) -> None:
         """Keep these for the next turn."""
         self._events.extend(events)
 
+    def operate(self, message: Operate) -> None:
+        """Keep these requests for the next turn, each once, in the order in which they were first asked."""
+        for request in message.requests:
+            self._operate[request] = message.worker
+
+    def askers(self, answers: Iterable[OperationAnswer]) -> dict[str, list[OperationAnswer]]:
+        """The answers of the turn that was cleared last, by the Worker that asked."""
+        told: dict[str, list[OperationAnswer]] = {}
+        for answer in answers:
+            worker = self._asked_by.pop(answer.request, None)
+            if worker is not None:
+                told.setdefault(worker, []).append(answer)
+        return told
+
     def turn(
         self,
         *,
-        free: int,
+        places: int,
         held: int,
-        except_tickets: frozenset[str],
+        except_tickets: Callable[[], frozenset[str]],
         return_holders: Sequence[str],
         now: float,
     ) -> Turn | None:
-        """Everything pending as one turn; None when there is nothing for the store to do."""
-        claim = self._claim(free=free, held=held, except_tickets=except_tickets, now=now)
-        if not (self or self.sweep or claim):
+        """Everything pending as one turn; None when there is nothing for the store to do.
+
+        What is not to be claimed is asked for only when something is to be.
+        """
+        sweep = self.ticked and not self.slept
+        claim = self._claim(places=places, held=held, except_tickets=except_tickets, now=now)
+        if not (self or sweep or claim or return_holders):
             return None
         return Turn(
-            refresh=tuple(key for attempt, key in self.refresh.items() if attempt not in self.settle),
+            refresh=tuple(
+                Earned(key, max(0.0, now - progress_at))
+                for attempt, (key, progress_at) in self.refresh.items()
+                if attempt not in self.settle
+            ),
             refresh_seconds=self._lease_seconds,
+            operate=tuple(self._operate),
             settle=tuple(self.settle.values()),
             return_holders=return_holders,
-            sweep=self.sweep,
+            sweep=sweep,
             claim=claim,
             append=tuple(self._events),
             max_attempts=self._max_attempts,
         )
 
-    def clear(self, *, written: Turn | None) -> None:
-        """The turn is committed."""
-        if written is None:
-            return
+    def clear(self) -> None:
+        """The turn is committed, or there was none to be."""
         self.refresh.clear()
+        self._asked_by, self._operate = self._operate, {}
         self.settle.clear()
         self._events.clear()
-        self.sweep = False
+        self.ticked = self.slept = False
 
-    def _claim(self, *, free: int, held: int, except_tickets: frozenset[str], now: float) -> ClaimOrder | None:
+    def _claim(
+        self, *, places: int, held: int, except_tickets: Callable[[], frozenset[str]], now: float
+    ) -> ClaimOrder | None:
         order = self.order
         if order is None:
             return None
         if now >= order.permitted_until:
             self.order = None
             return None
-        count = min(order.want - held, free)
-        return ClaimOrder(count, self._lease_seconds, except_tickets) if count > 0 else None
+        count = min(order.want - held, places)
+        return ClaimOrder(count, self._lease_seconds, except_tickets()) if count > 0 else None

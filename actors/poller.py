@@ -22,6 +22,9 @@ _NEVER: Final = (0, 0)
 class Poller(KoraActor):
     """Says how many claims the runtime should hold, whenever there is room, permission, and hope of finding a ticket.
 
+    One a Worker; more, while all attempts of late were so short that claims should wait for Workers, and not Workers
+    for claims.
+
     Worked something: asks again at once. Found too little: sleeps a jittered interval, or until the next dated ticket
     falls due, or until woken.
 
@@ -30,10 +33,11 @@ class Poller(KoraActor):
     """
 
     def __init__(
-        self, seat: Seat, *, want: int, poll_interval_seconds: float, time_source: TimeSource, random: Random
+        self, seat: Seat, *, workers: int, poll_interval_seconds: float, time_source: TimeSource, random: Random
     ) -> None:
         super().__init__(seat)
-        self._want = want
+        self._workers = workers
+        self._want = workers
         self._poll_interval_seconds = poll_interval_seconds
         self._time = time_source
         self._random = random
@@ -50,6 +54,7 @@ class Poller(KoraActor):
         self._version = held.version
         fewer = len(held.attempts) < self._held
         self._held = len(held.attempts)
+        self._want = self._workers * held.claims_a_worker
         if held.exhausted:
             self._sleep(held.next_eligible_in_seconds)
         elif fewer:

@@ -13,9 +13,10 @@ from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, STATE_HOLDER, worker_names
 from actors.poller import Poller
+from actors.post import Post
 from actors.state_holder import StateHolder
 from actors.supervision import ChildSpec, Seat, SupervisedActor
-from actors.worker import Post, Worker
+from actors.worker import Worker
 
 if TYPE_CHECKING:
     from actors.ledger import Predecessors
@@ -42,6 +43,8 @@ class Parts:
     lease_seconds: float
     poll_interval_seconds: float
     heartbeat_seconds: float
+    tool_seconds: float
+    """how long a tool call in flight counts as progress"""
     tick_seconds: float
     max_attempts: int
     random: Random = field(default_factory=Random)
@@ -51,7 +54,7 @@ class Parts:
 
 def posts(workers: int) -> dict[str, Post]:
     """An empty post for every Worker name."""
-    return {name: Post() for name in worker_names(workers)}
+    return {name: Post(name) for name in worker_names(workers)}
 
 
 def children(parts: Parts, by_worker: Mapping[str, Post]) -> dict[str, ChildSpec]:
@@ -72,17 +75,24 @@ def children(parts: Parts, by_worker: Mapping[str, Post]) -> dict[str, ChildSpec
             open_writer=parts.open_writer,
             workers=tuple(by_worker),
             predecessors=parts.predecessors,
+            lingering=parts.agent.lingering,
             lease_seconds=parts.lease_seconds,
+            tick_seconds=parts.tick_seconds,
             max_attempts=parts.max_attempts,
             time_source=time_source,
         ),
         STATE_HOLDER: StateHolder,
-        HEARTBEAT: lambda seat: Heartbeat(seat, interval_seconds=parts.heartbeat_seconds, time_source=time_source),
+        HEARTBEAT: lambda seat: Heartbeat(
+            seat,
+            interval_seconds=parts.heartbeat_seconds,
+            tick_seconds=parts.tick_seconds,
+            time_source=time_source,
+        ),
         CONTROL: lambda seat: Control(seat, open_reader=parts.open_reader, time_source=time_source),
         **{name: _worker(parts, post) for name, post in by_worker.items()},
         POLLER: lambda seat: Poller(
             seat,
-            want=parts.workers,
+            workers=parts.workers,
             poll_interval_seconds=parts.poll_interval_seconds,
             time_source=time_source,
             random=parts.random,
@@ -92,7 +102,15 @@ def children(parts: Parts, by_worker: Mapping[str, Post]) -> dict[str, ChildSpec
 
 
 def _worker(parts: Parts, post: Post) -> Factory:
-    return lambda seat: Worker(seat, agent=parts.agent, post=post, max_attempts=parts.max_attempts)
+    return lambda seat: Worker(
+        seat,
+        agent=parts.agent,
+        post=post,
+        max_attempts=parts.max_attempts,
+        tool_seconds=parts.tool_seconds,
+        tick_seconds=parts.tick_seconds,
+        time_source=parts.time_source,
+    )
 
 
 def _spec(name: str, factory: Factory, parts: Parts, by_worker: Mapping[str, Post]) -> ChildSpec:

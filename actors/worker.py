@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from loguru import logger
 
 from actors.actor import KoraActor, handles
+from actors.ahead import AHEAD_PATIENCE_SECONDS
+from actors.gap import Gap
 from actors.messages import (
     AgentEnded,
     Announce,
     Drain,
     Ended,
     Lost,
+    Operate,
+    Operated,
     Progress,
     Refreshed,
     Settled,
@@ -24,92 +25,96 @@ from actors.messages import (
     Work,
 )
 from actors.names import HEARTBEAT, LEDGER
-from kora.domain.resolution import StopReason, hand_back, settle
+from actors.post import Taken
+from kora.domain.resolution import StopReason, hand_back, pass_back, settle
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from actors.post import Post
     from actors.supervision import Seat
-    from kora.agents.port import Agent, RunningAgent
+    from kora.agents.port import Agent, EndListener, Lease, RunningAgent
+    from kora.clock import TimeSource
     from kora.domain.claim import Claim
     from kora.domain.resolution import Settlement
 
-
-@dataclass(slots=True)
-class Post:
-    """What outlives a Worker under its name: the attempt that was taken up there, until its end is on record.
-
-    It is manned by one generation at a time: a Worker that was retired, and wakes late, can start nothing here.
-    """
-
-    claim: Claim | None = None
-    agent: RunningAgent | None = None
-    ended: Ended | None = None
-    _generation: int = 0
-    _mutex: threading.Lock = field(default_factory=threading.Lock)
-
-    def man(self, generation: int) -> None:
-        """From now on only this generation takes up work here."""
-        with self._mutex:
-            self._generation = generation
-
-    def take_up(self, generation: int, claim: Claim, start: Callable[[], RunningAgent]) -> bool:
-        """Start the claim's agent; False, and nothing is started, when another generation mans the post."""
-        with self._mutex:
-            if generation != self._generation:
-                return False
-            # The claim first: should the start fail, a successor finds what was taken up.
-            self.claim = claim
-            self.agent = start()
-            return True
+_RING = AgentEnded()
 
 
 class Worker(KoraActor):
-    """Starts the agent of the claim it is given, watches its limits, and reports its end. Never waits for it.
+    """Has the agents of the claims it is given run one after the other, watches their limits, and reports their ends.
 
-    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `WhatRuns`, `Tick`, `Drain`.
-    Sends: `Announce`, `Ended` to the Ledger; `Progress` to the Heartbeat.
-    Owns: the running agent, by way of the name's post.
-    On restart: ends the agent that runs at its post, and announces it; refuses work that was given to its predecessor.
+    Never waits for an agent. What waits behind one that takes long is given back; so is all that waits when the Worker
+    drains or was restarted.
+
+    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`.
+    Sends: `Announce`, `Operate`, `Ended` to the Ledger; `Progress` to the Heartbeat.
+    Owns: the claims at the name's post, and the running agent.
+    On restart: ends the agent that runs at its post, gives back what had not begun, and announces what it has; refuses
+    work that was given to its predecessor.
     """
 
-    def __init__(self, seat: Seat, *, agent: Agent, post: Post, max_attempts: int) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        *,
+        agent: Agent,
+        post: Post,
+        max_attempts: int,
+        tool_seconds: float,
+        tick_seconds: float,
+        time_source: TimeSource,
+    ) -> None:
         super().__init__(seat)
         self._agent = agent
         self._post = post
         self._max_attempts = max_attempts
+        self._tool_seconds = tool_seconds
+        self._time = time_source
+        self._gap = Gap(tick_seconds)
+        self._awake_since = float("-inf")
         self._incarnation = 0
-        self._lost: set[str] = set()
+        self._lost: dict[str, float] = {}
+        """claims that are over though their `Work` has not come yet, and when that was heard"""
         self._drain: Drain | None = None
 
     def on_start(self) -> None:
         """Take over the post, ending what runs there."""
-        post = self._post
-        post.man(self.seat.generation)
-        if post.claim is not None and post.ended is None:
-            if post.agent is None:
-                given_back = hand_back(
-                    post.claim, "its worker crashed before it began", max_attempts=self._max_attempts
-                )
-                self._report(given_back)
-            elif post.agent.outcome is None:
-                post.agent.stop(StopReason.WORKER_RESTARTED)
-            else:
-                self._conclude()
+        # By name, and not through this actor: a ring or a request must reach whoever serves the name by then.
+        directory, name = self.seat.directory, self.seat.name
+        self._post.desk.connect(directory.tell)
+        running = self._post.man(
+            self.seat.generation, self._start, lambda: directory.tell(name, _RING), self._time.boot_seconds
+        )
+        if running is not None and running.outcome is None:
+            running.stop(StopReason.WORKER_RESTARTED)
+        self._go_on()
         self._announce()
+
+    def on_stop(self) -> None:
+        """Leave the post: what runs there begins nothing more when it ends."""
+        self._post.unman(self.seat.generation)
+
+    def on_failure(self, *_: object) -> None:
+        """Leave the post to the successor."""
+        self.on_stop()
 
     # --- the Ledger's ---
 
     @handles(Work)
     def _on_work(self, work: Work) -> None:
-        key = work.claim.key
-        if work.generation != self.seat.generation or work.incarnation < self._incarnation:
-            logger.debug("{}: work for an earlier {} refused", key.ticket_id, self.seat.name)
-        elif key.work_attempt_id in self._lost:
-            self._lost.discard(key.work_attempt_id)
-            self.tell(LEDGER, Ended(self.seat.name, key, None))
-        elif self._drain is not None:
-            self.tell(LEDGER, Ended(self.seat.name, key, self._given_back(work.claim, "the runtime was drained")))
+        generation = self.seat.generation
+        begun: Sequence[Claim] = work.claims
+        unbegun: Sequence[Taken] = ()
+        if self._lost or self._drain is not None:
+            unbegun = [taken for claim in begun if (taken := self._not_to_begin(claim)) is not None]
+            refused = {taken.claim.key for taken in unbegun}
+            begun = [claim for claim in begun if claim.key not in refused]
+        fits = work.generation == generation and work.incarnation >= self._incarnation
+        if fits and self._post.queue(generation, begun, work.lease, unbegun):
+            self._go_on()
         else:
-            self._run(work)
+            logger.debug("{} claims for an earlier {} refused", len(work.claims), self.seat.name)
 
     @handles(WhatRuns)
     def _on_what_runs(self, message: WhatRuns) -> None:
@@ -118,103 +123,146 @@ class Worker(KoraActor):
 
     @handles(Refreshed)
     def _on_refreshed(self, message: Refreshed) -> None:
-        agent = self._running(message.work_attempt_id)
-        if agent is not None:
-            agent.extend(message.lease)
+        running = self._post.running
+        if running is None or running.claim.key.work_attempt_id != message.work_attempt_id:
+            return
+        if running.agent is not None:
+            running.agent.extend(message.lease)
 
     @handles(Lost)
     def _on_lost(self, message: Lost) -> None:
-        agent = self._running(message.work_attempt_id)
+        attempt = message.work_attempt_id
+        agent = self._post.lose(self.seat.generation, attempt)
         if agent is not None:
             # The ticket may be another's by now, so there is no grace to give.
             agent.kill(StopReason.LEASE_LOST)
-        elif self._post.claim is None:
-            self._lost.add(message.work_attempt_id)
+        elif not self._post.has(attempt):
+            self._lost[attempt] = self._time.boot_seconds()
+        self._go_on()
 
     @handles(Settled)
     def _on_settled(self, message: Settled) -> None:
-        post = self._post
-        if post.ended is not None and post.ended.key.work_attempt_id == message.work_attempt_id:
-            post.claim = post.agent = post.ended = None
-            self._lost.clear()
+        self._post.acknowledge(message.work_attempt_ids)
+
+    @handles(Operated)
+    def _on_operated(self, message: Operated) -> None:
+        self._post.desk.answer(message.answers)
 
     # --- the attempt's ---
 
     @handles(AgentEnded)
-    def _on_agent_ended(self, message: AgentEnded) -> None:
-        post = self._post
-        if post.ended is None and post.claim is not None and post.claim.key.work_attempt_id == message.work_attempt_id:
-            self._conclude()
+    def _on_agent_ended(self, _: AgentEnded) -> None:
+        self._go_on()
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:
-        post = self._post
-        agent = post.agent if post.ended is None else None
-        if agent is None or post.claim is None:
+        if self._gap.tick(tick.now):
+            # An agent that slept with the machine has not stalled.
+            self._awake_since = tick.now
+        # No end is overlooked for want of its ring.
+        self._go_on()
+        running = self._post.running
+        agent = None if running is None else running.agent
+        if running is None or agent is None:
             self.tell(HEARTBEAT, Progress(worker=self.seat.name))
-            return
-        progress = Progress(
-            worker=self.seat.name, key=post.claim.key, started_at=agent.started_at, progress_at=agent.progress_at
-        )
-        self.tell(HEARTBEAT, progress)
-        self._enforce_limits(agent, tick.now)
+        else:
+            progress_at = self._progress_at(agent, tick.now)
+            progress = Progress(
+                worker=self.seat.name, key=running.claim.key, started_at=agent.started_at, progress_at=progress_at
+            )
+            self.tell(HEARTBEAT, progress)
+            self._enforce_limits(agent, progress_at, tick.now)
+            self._keep_patience(tick.now - running.began_at)
+        # Work and ticks keep their order: what was sent before these words were heard has been handled by now.
+        self._lost = {attempt: heard_at for attempt, heard_at in self._lost.items() if heard_at >= tick.now}
+        self._ask_again()
 
     @handles(Drain)
     def _on_drain(self, drain: Drain) -> None:
         self._drain = drain
+        self._post.give_back(self.seat.generation, "the runtime was drained")
         agent = self._post.agent
         if agent is not None and drain.at_once:
             agent.kill(StopReason.DRAINED)
+        self._go_on()
 
-    def _run(self, work: Work) -> None:
-        # By name, and not through this actor: the end must reach whoever serves the name by then.
-        directory, name = self.seat.directory, self.seat.name
-        ended = AgentEnded(work_attempt_id=work.claim.key.work_attempt_id)
+    def _not_to_begin(self, claim: Claim) -> Taken | None:
+        if self._lost.pop(claim.key.work_attempt_id, None) is not None:
+            return Taken(claim, is_lost=True)
+        return None if self._drain is None else Taken(claim, unbegun="the runtime was drained")
 
-        def start() -> RunningAgent:
-            return self._agent.start(work.claim, work.lease, lambda: directory.tell(name, ended))
+    def _start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+        return self._agent.start(claim, lease, on_end, self._post.desk)
 
-        self._post.take_up(self.seat.generation, work.claim, start)
+    def _progress_at(self, agent: RunningAgent, now: float) -> float | None:
+        """The agent's last progress. A tool call in flight counts as progress, but not for ever."""
+        progress_at, tool_since = agent.progress_at, agent.tool_since
+        if tool_since is None:
+            return progress_at
+        in_tool = min(now, tool_since + self._tool_seconds)
+        return in_tool if progress_at is None else max(progress_at, in_tool)
 
-    def _running(self, work_attempt_id: str) -> RunningAgent | None:
-        post = self._post
-        if post.ended is None and post.claim is not None and post.claim.key.work_attempt_id == work_attempt_id:
-            return post.agent
-        return None
-
-    def _enforce_limits(self, agent: RunningAgent, now: float) -> None:
-        timeout, stall = self._agent.timeout_seconds, self._agent.stall_seconds
+    def _enforce_limits(self, agent: RunningAgent, progress_at: float | None, now: float) -> None:
+        timeout, stall = agent.timeout_seconds, agent.stall_seconds
         if self._drain is not None and now >= self._drain.deadline:
             agent.stop(StopReason.DRAINED)
         elif timeout and now - agent.started_at >= timeout:
             agent.stop(StopReason.TIMED_OUT)
-        elif stall and now - (agent.progress_at or agent.started_at) >= stall:
+        elif stall and now - max(agent.started_at, progress_at or 0.0, self._awake_since) >= stall:
             agent.stop(StopReason.STALLED)
 
-    def _conclude(self) -> None:
-        post = self._post
-        if post.claim is None or post.agent is None or post.agent.outcome is None:
+    def _keep_patience(self, seconds: float) -> None:
+        if seconds > AHEAD_PATIENCE_SECONDS and self._post.is_waited_for:
+            self._post.give_back(self.seat.generation, "another attempt took too long", seconds=seconds)
+            self._go_on()
+
+    def _go_on(self) -> None:
+        """Begin what can be begun, and report what is over."""
+        generation = self.seat.generation
+        finished = self._post.advance(generation)
+        if not finished:
+            return
+        ends = [self._end_of(taken) for taken in finished]
+        if self._post.report(generation, ends):
+            # In the same lane, so that what an attempt asked is written ahead of its end.
+            self._ask_again()
+            for ended in ends:
+                self.tell(LEDGER, ended)
+
+    def _end_of(self, taken: Taken) -> Ended:
+        claim, agent, settlement = taken.claim, taken.agent, None
+        if agent is None:
+            if taken.is_doubtful:
+                settlement = hand_back(claim, taken.unbegun, max_attempts=self._max_attempts)
+            elif not taken.is_lost:
+                settlement = pass_back(claim, taken.unbegun)
+            return Ended(self.seat.name, claim.key, settlement, taken.seconds)
+        settlement = self._settlement(claim, agent)
+        seconds = None if taken.ended_at is None else taken.ended_at - taken.began_at
+        return Ended(self.seat.name, claim.key, settlement, seconds)
+
+    def _settlement(self, claim: Claim, agent: RunningAgent) -> Settlement | None:
+        outcome = agent.outcome
+        if outcome is None:
             text = f"{self.seat.name}: an end was announced, but nothing has ended"
             raise RuntimeError(text)
-        self._report(settle(post.claim, post.agent.outcome, max_attempts=self._max_attempts))
+        return settle(claim, outcome, max_attempts=self._max_attempts)
 
-    def _given_back(self, claim: Claim, why: str) -> Settlement:
-        return hand_back(claim, why, max_attempts=self._max_attempts)
-
-    def _report(self, settlement: Settlement | None) -> None:
-        post = self._post
-        if post.claim is not None:
-            post.ended = Ended(self.seat.name, post.claim.key, settlement)
-            self.tell(LEDGER, post.ended)
+    def _ask_again(self) -> None:
+        requests = self._post.desk.unanswered()
+        if requests:
+            self.tell(LEDGER, Operate(self.seat.name, requests))
 
     def _announce(self) -> None:
-        post = self._post
-        running = post.claim if post.ended is None else None
-        announce = Announce(
-            worker=self.seat.name,
-            generation=self.seat.generation,
-            incarnation=self._incarnation,
-            running=running,
-            ended=post.ended,
+        self._ask_again()
+        running, ended = self._post.holdings()
+        self.tell(
+            LEDGER,
+            Announce(
+                worker=self.seat.name,
+                generation=self.seat.generation,
+                incarnation=self._incarnation,
+                running=running,
+                ended=ended,
+            ),
         )
-        self.tell(LEDGER, announce)

@@ -102,8 +102,7 @@ class Lifecycle:
             if child.state == "starting":
                 self._started(child)
             return
-        detail = event.traceback_text if isinstance(event, Died) else ""
-        reason = _reason(event.exception) if isinstance(event, Died) else "it stopped by itself"
+        reason, detail = self._why(event)
         child.inbox.recover(detail)
         if child.state == "starting":
             self._start_failed(child, reason, detail)
@@ -112,6 +111,13 @@ class Lifecycle:
             self._ended(child, reason, detail, abnormal=isinstance(event, Died))
         else:
             self._ended(child, reason, abnormal=False)
+
+    def _why(self, event: Event) -> tuple[str, str]:
+        if not isinstance(event, Died):
+            return "it stopped by itself", ""
+        if isinstance(event.exception, self._spec.plain_errors):
+            return str(event.exception), ""
+        return _reason(event.exception), event.traceback_text
 
     def next_deadline(self) -> float | None:
         """When ``tick`` is due next, on the supervisor's clock."""

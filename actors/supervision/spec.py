@@ -50,8 +50,9 @@ class ChildSpec(BaseModel):
 class SupervisorSpec(BaseModel):
     """A supervisor: its children in the order of their start, and how many restarts are too many.
 
-    More than ``max_restarts`` within ``within_seconds`` and it gives up. Children may be given as plain mappings:
-    every fault of all of them, and every name used twice, is then in the one ``ValidationError``.
+    More than ``max_restarts`` within ``within_seconds`` and it gives up. Of the exceptions in ``plain_errors``, whose
+    messages say it all, nothing shows a traceback. Children may be given as plain mappings: every fault of all of them,
+    and every name used twice, is then in the one ``ValidationError``.
     """
 
     model_config = _CONFIG
@@ -61,6 +62,7 @@ class SupervisorSpec(BaseModel):
     strategy: Strategy = "one_for_one"
     max_restarts: Annotated[int, Field(ge=0)]
     within_seconds: PositiveSeconds
+    plain_errors: tuple[type[Exception], ...] = ()
 
     @model_validator(mode="wrap")
     @classmethod

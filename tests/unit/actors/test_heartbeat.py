@@ -24,7 +24,8 @@ class Ward:
 
     def enter(self):
         self.heartbeat = self.stage.put(
-            HEARTBEAT, lambda seat: Heartbeat(seat, interval_seconds=60.0, time_source=self.stage.time)
+            HEARTBEAT,
+            lambda seat: Heartbeat(seat, interval_seconds=60.0, tick_seconds=100.0, time_source=self.stage.time),
         )
 
     def progress(self, at, key=KEY, worker="worker-1"):
@@ -33,7 +34,11 @@ class Ward:
     def tick(self, seconds=0.0):
         self.stage.time.seconds += seconds
         self.heartbeat.on_receive(Tick(now=self.stage.time.seconds))
-        return [key for message in self.stage.said(LEDGER) if isinstance(message, Refresh) for key in message.keys]
+        return self.asked()
+
+    def asked(self):
+        messages = [message for message in self.stage.said(LEDGER) if isinstance(message, Refresh)]
+        return [key for message in messages for key, _ in message.earned]
 
     def confirm(self, key=KEY):
         lease = Lease(deadline=self.stage.time.seconds + 600, lease_seconds=600)
@@ -111,3 +116,42 @@ def test_a_restarted_heartbeat_gives_no_credit_for_what_is_long_past(ward):
     ward.enter()
     ward.progress(START + 239)
     assert ward.tick() == []
+
+
+def test_a_refresh_says_which_progress_has_earned_it(ward):
+    ward.progress(START + 7)
+    ward.stage.time.seconds += 60
+    ward.heartbeat.on_receive(Tick(now=ward.stage.time.seconds))
+    assert ward.stage.said(LEDGER) == [Refresh(((KEY, START + 7),))]
+
+
+@pytest.fixture
+def sleeper(stage):
+    ward = Ward(stage)
+    ward.heartbeat = stage.put(
+        HEARTBEAT, lambda seat: Heartbeat(seat, interval_seconds=60.0, tick_seconds=1.0, time_source=stage.time)
+    )
+    ward.progress(START + 0.5)
+    ward.progress(None, OTHER, "worker-2")
+    assert ward.tick(1) == []
+    return ward
+
+
+def test_after_a_suspend_it_asks_at_once_for_whatever_has_progress_due_or_not(sleeper):
+    assert sleeper.tick(5) == [KEY]
+
+
+def test_after_a_suspend_what_the_workers_tell_next_counts_at_once_too(sleeper):
+    sleeper.tick(5)
+    sleeper.progress(START + 5.5, OTHER, "worker-2")
+    assert sleeper.asked() == [OTHER]
+    sleeper.heartbeat.on_receive(Progress(worker="worker-3"))
+    sleeper.confirm()
+    sleeper.confirm(OTHER)
+    assert sleeper.tick(1) == []
+    sleeper.progress(START + 6.5)
+    assert sleeper.asked() == []
+
+
+def test_ticks_that_come_as_they_should_hurry_nobody(sleeper):
+    assert [sleeper.tick(1) for _ in range(10)] == [[]] * 10

@@ -18,7 +18,7 @@ INTERVAL = 60.0
 def poller(stage):
     return stage.put(
         POLLER,
-        lambda seat: Poller(seat, want=3, poll_interval_seconds=INTERVAL, time_source=stage.time, random=Random(1)),
+        lambda seat: Poller(seat, workers=3, poll_interval_seconds=INTERVAL, time_source=stage.time, random=Random(1)),
     )
 
 
@@ -26,8 +26,14 @@ def permit(poller, stage, permission=ClaimPermission.NORMAL, seconds=5.0):
     poller.on_receive(Permission(permission=permission, until=stage.time.seconds + seconds))
 
 
-def held(number, *attempts, exhausted=False, due=None):
-    return Held(version=(1, number), attempts=frozenset(attempts), exhausted=exhausted, next_eligible_in_seconds=due)
+def held(number, *attempts, exhausted=False, due=None, each=1):
+    return Held(
+        version=(1, number),
+        attempts=frozenset(attempts),
+        exhausted=exhausted,
+        next_eligible_in_seconds=due,
+        claims_a_worker=each,
+    )
 
 
 def tick(poller, stage, seconds=0.0):
@@ -110,4 +116,23 @@ def test_while_draining_it_asks_for_nothing(poller, stage):
     permit(poller, stage)
     poller.on_receive(held(1))
     tick(poller, stage)
+    assert stage.said(LEDGER) == []
+
+
+def test_while_attempts_are_short_it_wants_more_than_there_are_workers(poller, stage):
+    permit(poller, stage)
+    stage.said(LEDGER)
+    poller.on_receive(held(1, "a", "b", "c", each=5))
+    assert [order.want for order in stage.said(LEDGER)] == [15]
+    poller.on_receive(held(2, "a", "b", "c", each=1))
+    assert stage.said(LEDGER) == []
+    poller.on_receive(held(3, "a", "b", each=1))
+    assert [order.want for order in stage.said(LEDGER)] == [3]
+
+
+def test_a_board_that_is_emptied_by_a_bigger_wish_lets_it_sleep_as_well(poller, stage):
+    permit(poller, stage, seconds=1_000)
+    poller.on_receive(held(1, "a", "b", exhausted=True, each=65))
+    stage.said(LEDGER)
+    tick(poller, stage, INTERVAL * 0.5)
     assert stage.said(LEDGER) == []

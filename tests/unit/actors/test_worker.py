@@ -5,12 +5,15 @@ from __future__ import annotations
 import pytest
 
 from actors.actor import UnknownMessageError
+from actors.gap import Gap
 from actors.messages import (
     AgentEnded,
     Announce,
     Drain,
     Ended,
     Lost,
+    Operate,
+    Operated,
     Progress,
     Refreshed,
     Settled,
@@ -19,8 +22,11 @@ from actors.messages import (
     Work,
 )
 from actors.names import HEARTBEAT, LEDGER
-from actors.worker import Post, Worker
+from actors.post import Post
+from actors.worker import Worker
 from kora.agents.port import Lease
+from kora.domain.claim import ClaimKey
+from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
 from kora.domain.resolution import Outcome, StopReason
 
 NAME = "worker-1"
@@ -29,10 +35,13 @@ NAME = "worker-1"
 class Attempt:
     """A running agent of which the test says when and how it ends."""
 
-    def __init__(self, started_at, on_end):
-        self.started_at = started_at
+    def __init__(self, agents, operations, on_end):
+        self.started_at = agents.time.seconds
+        self.timeout_seconds, self.stall_seconds = agents.timeout_seconds, agents.stall_seconds
         self.progress_at = None
+        self.tool_since = None
         self.outcome = None
+        self.operations = operations
         self.orders = []
         self._on_end = on_end
 
@@ -57,11 +66,11 @@ class Agents:
     stall_seconds = 0.0
 
     def __init__(self, time):
-        self._time = time
+        self.time = time
         self.started = []
 
-    def start(self, claim, lease, on_end):
-        attempt = Attempt(self._time.seconds, on_end)
+    def start(self, claim, lease, on_end, operations):
+        attempt = Attempt(self, operations, on_end)
         self.started.append((claim, lease, attempt))
         return attempt
 
@@ -70,19 +79,28 @@ class Place:
     """A Worker name with its post, whose Workers come and go."""
 
     def __init__(self, stage):
-        self.stage, self.post, self.agents = stage, Post(), Agents(stage.time)
+        self.stage, self.post, self.agents = stage, Post(NAME), Agents(stage.time)
         self.worker = None
 
     def man(self):
         self.worker = self.stage.put(
-            NAME, lambda seat: Worker(seat, agent=self.agents, post=self.post, max_attempts=10)
+            NAME,
+            lambda seat: Worker(
+                seat,
+                agent=self.agents,
+                post=self.post,
+                max_attempts=10,
+                tool_seconds=1_800.0,
+                tick_seconds=1_000.0,
+                time_source=self.stage.time,
+            ),
         )
         return self.stage.said(LEDGER)
 
-    def give(self, claim, incarnation=1, generation=None):
+    def give(self, *claims, incarnation=1, generation=None):
         generation = generation or self.worker.seat.generation
         lease = Lease(deadline=self.stage.time.seconds + 600, lease_seconds=600)
-        self.worker.on_receive(Work(claim, lease, incarnation, generation))
+        self.worker.on_receive(Work(claims, lease, incarnation, generation))
 
     def tick(self, seconds=0.0):
         self.stage.time.seconds += seconds
@@ -91,6 +109,17 @@ class Place:
     def hear_inbox(self):
         for message in self.stage.said(NAME):
             self.worker.on_receive(message)
+
+    def ends(self):
+        """What was reported since the last look."""
+        return [message for message in self.stage.said(LEDGER) if isinstance(message, Ended)]
+
+    def settled(self, *claims):
+        self.worker.on_receive(Settled(tuple(claim.key.work_attempt_id for claim in claims)))
+
+    @property
+    def begun(self):
+        return [claim for claim, _, _ in self.agents.started]
 
     @property
     def attempt(self):
@@ -106,9 +135,7 @@ def place(stage):
 
 def test_it_announces_itself_when_it_starts_and_whenever_a_ledger_asks(stage):
     place = Place(stage)
-    assert place.man() == [
-        Announce(worker=NAME, generation=place.worker.seat.generation, incarnation=0, running=None, ended=None)
-    ]
+    assert place.man() == [Announce(worker=NAME, generation=place.worker.seat.generation, incarnation=0)]
     place.worker.on_receive(WhatRuns(incarnation=3))
     assert [message.incarnation for message in stage.said(LEDGER)] == [3]
 
@@ -121,12 +148,12 @@ def test_work_starts_the_agent_and_its_end_is_reported_until_it_is_acknowledged(
     place.hear_inbox()
     [ended] = stage.said(LEDGER)
     assert isinstance(ended, Ended)
-    assert ended.settlement.resolution == "completed"
+    assert (ended.settlement.resolution, ended.seconds) == ("completed", 0.0)
     place.worker.on_receive(WhatRuns(incarnation=2))
-    assert stage.said(LEDGER)[0].ended == ended
-    place.worker.on_receive(Settled(work_attempt_id=claim.key.work_attempt_id))
+    assert stage.said(LEDGER)[0].ended == (ended,)
+    place.settled(claim)
     place.worker.on_receive(WhatRuns(incarnation=2))
-    assert stage.said(LEDGER)[0].ended is None
+    assert stage.said(LEDGER)[0].ended == ()
 
 
 @pytest.mark.parametrize("stale", [{"generation": 999}, {"incarnation": 4}])
@@ -151,7 +178,7 @@ def test_a_lost_lease_kills_the_agent_and_nothing_is_to_be_written(place, stage,
     assert place.attempt.orders == [("kill", StopReason.LEASE_LOST)]
     place.attempt.end(Outcome(signal=9, stop_reason=StopReason.LEASE_LOST))
     place.hear_inbox()
-    assert stage.said(LEDGER) == [Ended(NAME, claim.key, None)]
+    assert stage.said(LEDGER) == [Ended(NAME, claim.key, None, 0.0)]
 
 
 def test_a_refresh_reaches_the_agent_it_is_meant_for_and_no_other(place, make_claim):
@@ -165,7 +192,7 @@ def test_a_refresh_reaches_the_agent_it_is_meant_for_and_no_other(place, make_cl
 def test_a_successor_ends_what_its_predecessor_ran_and_says_so(place, stage, make_claim):
     claim = make_claim()
     place.give(claim)
-    assert place.man()[0].running == claim
+    assert place.man()[0].running == (claim,)
     assert place.attempt.orders == [("stop", StopReason.WORKER_RESTARTED)]
     place.attempt.end(Outcome(signal=15, stop_reason=StopReason.WORKER_RESTARTED))
     place.hear_inbox()
@@ -180,17 +207,23 @@ def test_a_successor_takes_the_true_outcome_of_an_agent_that_had_ended(place, st
     stage.said(NAME)
     messages = place.man()
     assert messages[0].settlement.resolution == "completed"
-    assert messages[1].ended == messages[0]
-    place.worker.on_receive(AgentEnded(work_attempt_id=claim.key.work_attempt_id))
+    assert messages[1].ended == (messages[0],)
+    place.worker.on_receive(AgentEnded())
     assert stage.said(LEDGER) == []
 
 
-def test_a_successor_gives_back_what_was_taken_up_but_never_started(stage, make_claim):
-    place = Place(stage)
-    place.post.claim = make_claim()
+def test_a_successor_gives_back_what_could_not_be_started(place, stage, make_claim):
+    def fail(*_):
+        raise OSError("no")
+
+    start, place.agents.start = place.agents.start, fail
+    with pytest.raises(OSError, match="no"):
+        place.give(make_claim())
+    place.agents.start = start
     ended, announced = place.man()
     assert ended.settlement.resolution == "released"
-    assert announced.ended == ended
+    assert announced.ended == (ended,)
+    assert place.agents.started == []
 
 
 def test_progress_is_told_on_every_tick(place, stage, make_claim):
@@ -210,6 +243,7 @@ def test_progress_is_told_on_every_tick(place, stage, make_claim):
 def test_over_its_limit_the_agent_is_stopped(place, make_claim, limit, reason):
     setattr(place.agents, limit, 30.0)
     place.give(make_claim())
+    place.agents.timeout_seconds = place.agents.stall_seconds = 7.0
     place.tick(29.9)
     assert place.attempt.orders == []
     place.tick(0.1)
@@ -222,7 +256,7 @@ def test_progress_puts_off_the_stall_but_not_the_timeout(place, make_claim):
     place.attempt.progress_at = place.stage.time.seconds + 20
     place.tick(49)
     assert place.attempt.orders == []
-    place.agents.timeout_seconds = 49.0
+    place.attempt.timeout_seconds = 49.0
     place.tick()
     assert place.attempt.orders == [("stop", StopReason.TIMED_OUT)]
 
@@ -257,27 +291,293 @@ def test_an_unknown_message_raises(place):
 
 def test_a_retired_worker_that_wakes_late_starts_nothing(place, make_claim):
     retired = place.worker
-    work = Work(make_claim(), Lease(deadline=0.0, lease_seconds=600), 1, retired.seat.generation)
+    work = Work((make_claim(),), Lease(deadline=1e9, lease_seconds=600), 1, retired.seat.generation)
     place.man()
     retired.on_receive(work)
+    place.tick()
     assert place.agents.started == []
-    assert place.post.claim is None
+    assert place.post.holdings() == ((), ())
 
 
-def test_after_its_end_is_on_record_the_next_attempt_runs_and_an_old_acknowledgement_does_no_harm(
-    place, stage, make_claim
-):
-    first, second = make_claim(), make_claim()
-    place.give(first)
+def test_the_next_claim_is_begun_without_waiting_for_the_ledgers_word(place, make_claim):
+    first, second, third = (make_claim() for _ in range(3))
+    place.give(first, second)
+    place.give(third)
+    assert place.begun == [first]
+    for number, claim in enumerate((first, second, third), 1):
+        assert place.begun[number - 1] == claim
+        place.stage.time.seconds += 0.5
+        place.attempt.end(Outcome(exit_code=0))
+        place.hear_inbox()
+        assert len(place.begun) == min(number + 1, 3)
+    ends = place.ends()
+    assert [(end.key, end.seconds) for end in ends] == [(claim.key, 0.5) for claim in (first, second, third)]
+    place.worker.on_receive(WhatRuns(incarnation=2))
+    assert place.stage.said(LEDGER)[0].ended == tuple(ends)
+    place.settled(first, third)
+    place.settled(first)
+    place.worker.on_receive(WhatRuns(incarnation=2))
+    assert place.stage.said(LEDGER)[0].ended == (ends[1],)
+
+
+def test_what_waits_is_announced_with_what_runs(place, make_claim):
+    claims = tuple(make_claim() for _ in range(3))
+    place.give(*claims)
+    place.worker.on_receive(WhatRuns(incarnation=2))
+    assert place.stage.said(LEDGER)[0].running == claims
+
+
+@pytest.mark.parametrize("how", ["drain", "restart", "patience", "lease", "drained before"])
+def test_a_claim_that_never_began_is_neither_blocked_nor_counted(place, make_claim, how):
+    claims = [make_claim(attempts=10) for _ in range(3)]
+    if how == "drained before":
+        place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
+    place.give(*claims)
+    if how == "drain":
+        place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
+    elif how == "patience":
+        place.tick(1.1)
+    elif how == "lease":
+        place.stage.time.seconds += 600
+        place.attempt.end(Outcome(exit_code=0))
+        place.hear_inbox()
+    ends = place.man() if how == "restart" else place.ends()
+    waited = {claim.key for claim in claims[1:]}
+    settled = [end.settlement for end in ends if isinstance(end, Ended) and end.key in waited]
+    assert [(settlement.sea_status, settlement.is_forgiven) for settlement in settled] == [("released", True)] * 2
+
+
+def test_a_start_that_failed_half_way_counts_as_an_attempt(place, make_claim):
+    start = place.agents.start
+    place.agents.start = lambda *_: 1 / 0
+    with pytest.raises(ZeroDivisionError):
+        place.give(make_claim(attempts=10))
+    place.agents.start = start
+    [end] = [message for message in place.man() if isinstance(message, Ended)]
+    assert (end.settlement.sea_status, end.settlement.is_forgiven) == ("blocked_needs_operator", False)
+
+
+@pytest.mark.parametrize("leave", [Worker.on_stop, lambda worker: worker.on_failure(None, None, None)])
+def test_after_it_has_gone_no_agent_is_begun_and_its_successor_gives_back_what_waits(place, make_claim, leave):
+    claims = [make_claim() for _ in range(3)]
+    place.give(*claims)
+    leave(place.worker)
+    place.attempt.end(Outcome(exit_code=0))
+    assert place.begun == claims[:1]
+    ends = [message for message in place.man() if isinstance(message, Ended)]
+    assert [(end.key, end.settlement.resolution) for end in ends] == [
+        (claims[0].key, "completed"),
+        (claims[1].key, "released"),
+        (claims[2].key, "released"),
+    ]
+
+
+def test_an_end_whose_ring_was_lost_is_seen_on_the_next_tick(place, make_claim):
+    claims = [make_claim(), make_claim()]
+    place.give(*claims)
+    place.attempt.outcome = Outcome(exit_code=0)
+    place.tick(1)
+    [end] = place.ends()
+    assert (end.key, end.settlement.resolution, end.seconds) == (claims[0].key, "completed", 1.0)
+    assert place.begun == claims
+    assert place.stage.said(HEARTBEAT)[-1].key == claims[1].key
+
+
+@pytest.mark.parametrize("how", ["drain", "restart"])
+def test_what_waits_is_given_back_and_never_begun(place, make_claim, how):
+    claims = [make_claim() for _ in range(3)]
+    place.give(*claims)
+    if how == "drain":
+        place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
+        ends = place.ends()
+    else:
+        ends = [message for message in place.man() if isinstance(message, Ended)]
+    assert [(end.key, end.settlement.resolution, end.seconds) for end in ends] == [
+        (claim.key, "released", None) for claim in claims[1:]
+    ]
     place.attempt.end(Outcome(exit_code=0))
     place.hear_inbox()
-    place.worker.on_receive(Settled(work_attempt_id=first.key.work_attempt_id))
-    assert place.post == Post(_generation=place.worker.seat.generation, _mutex=place.post._mutex)
-    place.give(second)
+    assert place.begun == claims[:1]
+    assert [end.settlement.resolution for end in place.ends()] == ["completed"]
+
+
+def test_behind_an_attempt_that_takes_long_nothing_is_kept_waiting(place, make_claim):
+    claims = [make_claim() for _ in range(3)]
+    place.give(*claims)
+    place.tick(1.0)
+    assert place.ends() == []
+    place.tick(0.1)
+    assert [(end.key, end.settlement.resolution) for end in place.ends()] == [
+        (claim.key, "released") for claim in claims[1:]
+    ]
+    place.worker.on_receive(WhatRuns(incarnation=2))
+    assert all(end.seconds > 1.0 for end in place.stage.said(LEDGER)[0].ended)
+    assert place.attempt.orders == []
+    place.tick(10)
+    assert place.ends() == []
+
+
+def test_a_claim_whose_lease_ran_out_while_it_waited_is_not_begun(place, make_claim):
+    claims = [make_claim(), make_claim()]
+    place.give(*claims)
+    place.stage.time.seconds += 600
     place.attempt.end(Outcome(exit_code=0))
-    place.worker.on_receive(Settled(work_attempt_id=first.key.work_attempt_id))
     place.hear_inbox()
-    assert stage.said(LEDGER)[-1].key == second.key
+    assert place.begun == claims[:1]
+    assert [end.settlement.resolution for end in place.ends()] == ["completed", "released"]
+
+
+def test_a_refresh_prolongs_nothing_that_waits(place, make_claim):
+    claims = [make_claim(), make_claim()]
+    place.give(*claims)
+    place.worker.on_receive(Refreshed(work_attempt_id=claims[1].key.work_attempt_id, lease=Lease(1e9, 600)))
+    assert place.attempt.orders == []
+    place.stage.time.seconds += 600
+    place.attempt.end(Outcome(exit_code=0))
+    place.hear_inbox()
+    assert place.begun == claims[:1]
+
+
+def test_a_lost_claim_that_waits_is_dropped_and_nothing_is_to_be_written(place, make_claim):
+    claims = [make_claim() for _ in range(3)]
+    place.give(*claims)
+    place.worker.on_receive(Lost(work_attempt_id=claims[1].key.work_attempt_id))
+    assert place.ends() == [Ended(NAME, claims[1].key, None)]
+    place.attempt.end(Outcome(exit_code=0))
+    place.hear_inbox()
+    assert place.begun == [claims[0], claims[2]]
+
+
+def test_of_a_bundle_only_what_was_lost_is_not_begun(place, make_claim):
+    claims = [make_claim() for _ in range(3)]
+    place.worker.on_receive(Lost(work_attempt_id=claims[0].key.work_attempt_id))
+    place.give(*claims)
+    assert place.begun == [claims[1]]
+    assert place.ends() == [Ended(NAME, claims[0].key, None)]
+
+
+def test_word_of_a_loss_is_forgotten_once_its_work_must_have_come(place, make_claim):
+    claim = make_claim()
+    place.worker.on_receive(Lost(work_attempt_id=claim.key.work_attempt_id))
+    place.tick()
+    assert place.worker._lost, "the work may have been sent in the same instant"
+    place.tick(0.1)
+    assert not place.worker._lost
+
+
+def test_word_of_a_loss_that_comes_after_the_end_is_not_kept(place, make_claim):
+    claim = make_claim()
+    place.give(claim)
+    place.attempt.end(Outcome(exit_code=0))
+    place.hear_inbox()
+    place.worker.on_receive(Lost(work_attempt_id=claim.key.work_attempt_id))
+    assert not place.worker._lost
+    assert place.attempt.orders == []
+
+
+def test_a_tool_call_in_flight_is_progress_for_as_long_as_that_may_last(place, make_claim):
+    place.agents.stall_seconds = 30.0
+    place.give(make_claim())
+    begun = place.stage.time.seconds
+    place.attempt.progress_at, place.attempt.tool_since = begun + 1, begun + 2
+
+    def told():
+        return [message.progress_at for message in place.stage.said(HEARTBEAT)]
+
+    place.tick(500)
+    assert (told(), place.attempt.orders) == ([begun + 500], [])
+    place.tick(1_302)
+    assert (told(), place.attempt.orders) == ([begun + 1_802], [])
+    place.tick(29)
+    assert (told(), place.attempt.orders) == ([begun + 1_802], [])
+    place.tick(1)
+    assert place.attempt.orders == [("stop", StopReason.STALLED)]
+
+
+def test_progress_made_since_the_tool_was_called_counts(place, make_claim):
+    place.give(make_claim())
+    begun = place.stage.time.seconds
+    place.attempt.progress_at, place.attempt.tool_since = begun + 1_900, begun
+    place.tick(2_000)
+    assert [message.progress_at for message in place.stage.said(HEARTBEAT)] == [begun + 1_900]
+
+
+def test_an_agent_that_slept_with_the_machine_has_not_stalled(place, make_claim):
+    place.worker._gap = Gap(1.0)
+    place.agents.stall_seconds = 30.0
+    place.tick()
+    place.give(make_claim())
+    place.tick(1_000)
+    assert place.attempt.orders == []
+    for _ in range(29):
+        place.tick(1)
+    assert place.attempt.orders == []
+    place.tick(1)
+    assert place.attempt.orders == [("stop", StopReason.STALLED)]
+
+
+def request(claim, number=1):
+    return OperationRequest(claim.key, Step.BEGIN, number, "tool", "key")
+
+
+def test_a_request_is_told_again_on_every_tick_until_it_is_answered(place, stage, make_claim):
+    claim, heard = make_claim(), []
+    place.give(claim)
+    place.attempt.operations.submit(request(claim), heard.append)
+    told = Operate(NAME, (request(claim),))
+    assert stage.said(LEDGER) == [told]
+    place.tick()
+    assert stage.said(LEDGER) == [told]
+    answer = OperationAnswer(request(claim), Verdict.DISPATCHED)
+    place.worker.on_receive(Operated((answer,)))
+    place.worker.on_receive(Operated((answer,)))
+    place.tick()
+    assert (heard, stage.said(LEDGER)) == ([answer], [])
+
+
+def test_what_an_attempt_asked_reaches_the_ledger_ahead_of_its_end_and_of_an_announcement(place, stage, make_claim):
+    claim, heard = make_claim(), []
+    place.give(claim)
+    place.attempt.operations.submit(request(claim), heard.append)
+    stage.said(LEDGER)
+    place.worker.on_receive(WhatRuns(incarnation=2))
+    assert [type(message) for message in stage.said(LEDGER)] == [Operate, Announce]
+    place.attempt.end(Outcome(exit_code=0))
+    place.hear_inbox()
+    assert [type(message) for message in stage.said(LEDGER)] == [Operate, Ended]
+    assert [type(message) for message in place.man()] == [Operate, Announce]
+    assert heard == []
+    place.settled(claim)
+    assert [answer.verdict for answer in heard] == [Verdict.LOST]
+
+
+@pytest.mark.parametrize("over", ["lost", "settled", "ended"])
+def test_an_attempt_that_is_over_is_answered_lost_at_once(place, stage, make_claim, over):
+    claim, heard = make_claim(), []
+    place.give(claim)
+    operations = place.attempt.operations
+    if over == "lost":
+        operations.submit(request(claim, 1), heard.append)
+        place.worker.on_receive(Lost(work_attempt_id=claim.key.work_attempt_id))
+    else:
+        place.attempt.end(Outcome(exit_code=0))
+        place.hear_inbox()
+        if over == "settled":
+            place.settled(claim)
+        operations.submit(request(claim, 1), heard.append)
+    operations.submit(request(claim, 2), heard.append)
+    assert [answer.verdict for answer in heard] == [Verdict.LOST] * 2
+    stage.said(LEDGER)
+    place.tick()
+    assert stage.said(LEDGER) == []
+
+
+def test_a_request_for_another_claim_is_lost(place, make_claim):
+    heard = []
+    place.give(make_claim())
+    other = OperationRequest(ClaimKey("ticket", 1, "another"), Step.BEGIN, 1, "tool", "key")
+    place.attempt.operations.submit(other, heard.append)
+    assert [answer.verdict for answer in heard] == [Verdict.LOST]
 
 
 def test_a_question_of_an_older_ledger_does_not_bring_its_work_back(place, make_claim):

@@ -36,8 +36,16 @@ class House:
     def __post_init__(self) -> None:
         self.directory = Directory(self.dead.put)
 
-    def supervise(self, *children: ChildSpec, max_restarts: int = 10, **options: Any) -> Supervisor:
-        spec = SupervisorSpec(name="house", children=children, max_restarts=max_restarts, within_seconds=60)
+    def supervise(
+        self, *children: ChildSpec, max_restarts: int = 10, plain_errors: Any = (), **options: Any
+    ) -> Supervisor:
+        spec = SupervisorSpec(
+            name="house",
+            children=children,
+            max_restarts=max_restarts,
+            within_seconds=60,
+            plain_errors=plain_errors,
+        )
         supervisor = Supervisor(spec, self.directory, self.reports.put, **options)
         self.supervisors.append(supervisor)
         return supervisor

@@ -203,6 +203,14 @@ def test_a_report_callback_that_raises_changes_nothing(house) -> None:
     assert house.hear(2)[1] == "after"
 
 
+def test_of_a_plain_error_the_report_has_the_message_alone(house) -> None:
+    supervisor = house.supervise(house.child("it", poison_after=0), plain_errors=(ValueError,))
+    supervisor.start()
+    house.directory.tell("it", ValueError("the disk is gone"))
+    report = house.report("child_terminated")
+    assert (report.reason, report.detail) == ("the disk is gone", "")
+
+
 def test_a_supervisor_whose_own_thread_fails_says_so_and_leaves_nobody_waiting(house, monkeypatch) -> None:
     supervisor = house.supervise(house.child())
     supervisor.start()

@@ -1,0 +1,87 @@
+"""Where a running attempt asks the operation ledger, and hears what came of it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+from actors.messages import Operate
+from actors.names import LEDGER
+from kora.domain.operation import OperationAnswer, OperationRequest, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from kora.agents.port import OnAnswer
+
+
+class Desk:
+    """Implements `Operations` for the attempts of one Worker name, one attempt at a time. For any thread.
+
+    Each request is answered exactly once, and kept until then: the Worker tells the Ledger again what was not answered,
+    so that no crash and no outage loses one. What is asked for an attempt that is not the present one is answered LOST.
+    """
+
+    def __init__(self, worker: str) -> None:
+        self._worker = worker
+        self._tell: Callable[[str, object], None] | None = None
+        self._mutex = threading.Lock()
+        self._attempt: str | None = None
+        self._unanswered: dict[OperationRequest, list[OnAnswer]] = {}
+
+    def connect(self, tell: Callable[[str, object], None]) -> None:
+        """From now on requests are told by this."""
+        self._tell = tell
+
+    def turn_to(self, work_attempt_id: str | None) -> None:
+        """This attempt may ask from now on, and no other; what others have asked still waits for its answer."""
+        with self._mutex:
+            self._attempt = work_attempt_id
+
+    def submit(self, request: OperationRequest, on_answer: OnAnswer) -> None:
+        """Ask, and return at once. `on_answer` may be called before this returns."""
+        with self._mutex:
+            may_ask = request.claim.work_attempt_id == self._attempt
+            if may_ask:
+                # The same request twice is one question with one answer, which both hear.
+                self._unanswered.setdefault(request, []).append(on_answer)
+        if not may_ask:
+            on_answer(_lost(request))
+        elif self._tell is not None:
+            self._tell(LEDGER, Operate(self._worker, (request,)))
+
+    def unanswered(self) -> tuple[OperationRequest, ...]:
+        """What is to be told again, in the order in which it was asked."""
+        if not self._unanswered:
+            return ()
+        with self._mutex:
+            return tuple(self._unanswered)
+
+    def answer(self, answers: Iterable[OperationAnswer]) -> None:
+        """Pass these on to whoever asked; an answer that nobody waits for any more does no harm."""
+        for answer in answers:
+            with self._mutex:
+                # All at once: one that asks the same again on hearing this has asked something new.
+                listeners = self._unanswered.pop(answer.request, [])
+            try:
+                while listeners:
+                    listeners.pop(0)(answer)
+            finally:
+                if listeners:
+                    # One has raised. The others are answered when the message is handled again.
+                    with self._mutex:
+                        self._unanswered.setdefault(answer.request, [])[:0] = listeners
+
+    def close(self, work_attempt_ids: Collection[str]) -> None:
+        """These attempts are over: what they still ask, and will ask, is LOST."""
+        with self._mutex:
+            if self._attempt in work_attempt_ids:
+                self._attempt = None
+            if not self._unanswered:
+                return
+            theirs = [request for request in self._unanswered if request.claim.work_attempt_id in work_attempt_ids]
+        self.answer(_lost(request) for request in theirs)
+
+
+def _lost(request: OperationRequest) -> OperationAnswer:
+    return OperationAnswer(request, Verdict.LOST)
