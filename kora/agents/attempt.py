@@ -3,41 +3,29 @@
 from __future__ import annotations
 
 import logging
-import os
 import select
 import socket
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from kora.agents.output import Output, Stream
-from kora.agents.pipes import CHUNK_BYTES, Pipes
-from kora.agents.wire import MESSAGE_BYTES, STARTED, EndedBy, Fate, Order, Report, dump_order, load_report
+from kora.agents.pipes import Bell, Pipes
+from kora.agents.reader import Plan, Reader, receive
+from kora.agents.wire import STARTED, EndedBy, Fate, Order, Report, dump_order
 from kora.domain.resolution import Outcome, StopReason
 from kora.errors import AgentError
 
 if TYPE_CHECKING:
+    from kora.agents.dialogue import Dialogue
     from kora.agents.port import EndListener, Lease
-
-Launcher = Callable[[tuple[int, int, int], "Lease"], socket.socket]
-"""Starts the program on these three descriptors and hands back its lifeline; raises `AgentError`."""
+    from kora.clock import TimeSource
 
 _TRIES: Final = 2
+_LOOK_SECONDS: Final = 1.0
+"""The boot clock runs on through a suspend and poll's does not: no wait is longer than this."""
+_HAND_IN_SECONDS: Final = 5.0
+"""how long a stopped attempt may take to have recorded what its agent asked for"""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What one attempt is made of, beside its lease and its listener."""
-
-    name: str
-    """for logs"""
-    document: Callable[[], bytes]
-    """makes what is written to stdin"""
-    launcher: Launcher
-    output: Output
 
 
 class Attempt:
@@ -47,8 +35,9 @@ class Attempt:
     outcome is set before the lifeline has ended or carried the report: nothing of the attempt is left then.
     """
 
-    def __init__(self, plan: Plan, lease: Lease, started_at: float, on_end: EndListener) -> None:
+    def __init__(self, plan: Plan, lease: Lease, time_source: TimeSource, on_end: EndListener) -> None:
         self._plan = plan
+        self._time_source = time_source
         self._lease = lease
         self._on_end = on_end
         self._lock = threading.Lock()
@@ -56,7 +45,10 @@ class Attempt:
         self._order: Order | None = None
         self._reason: StopReason | None = None
         self._outcome: Outcome | None = None
-        self._started_at = started_at
+        self._started_at = time_source.boot_seconds()
+        self._bell: Bell | None = None
+        self.unrunnable = False
+        """whether the program itself could not be run: it is missing, or no program, or its folder is gone"""
 
     @property
     def outcome(self) -> Outcome | None:
@@ -69,9 +61,24 @@ class Attempt:
         return self._plan.output.progress_at
 
     @property
+    def tool_since(self) -> float | None:
+        """Since when a tool call is in flight, on the boot clock; None when none is."""
+        return None if self._plan.dialogue is None else self._plan.dialogue.tool_since
+
+    @property
     def started_at(self) -> float:
         """When it was started, on the boot clock."""
         return self._started_at
+
+    @property
+    def timeout_seconds(self) -> float:
+        """How long the attempt may take; 0: as long as it makes progress."""
+        return self._plan.timeout_seconds
+
+    @property
+    def stall_seconds(self) -> float:
+        """How long it may go without progress; 0: as long as its lease lasts."""
+        return self._plan.stall_seconds
 
     def extend(self, lease: Lease) -> None:
         """Let it go on until the new deadline. An earlier deadline than the present one is ignored."""
@@ -88,6 +95,13 @@ class Attempt:
         """End it now, with no grace."""
         self._end(Order.KILL, reason)
 
+    def start(self) -> None:
+        """Begin, in a thread of its own; where the machine refuses one, it has ended with a fault."""
+        try:
+            threading.Thread(target=self.run, name=self._plan.name, daemon=True).start()
+        except RuntimeError as error:
+            self.finish(Outcome(fault=f"no attempt could be prepared: {error}"))
+
     def run(self) -> None:
         """See the attempt through, then `finish`."""
         try:
@@ -101,13 +115,13 @@ class Attempt:
         self.finish(outcome)
 
     def finish(self, outcome: Outcome) -> None:
-        """Set the outcome, and tell the listener."""
-        self._plan.output.close()
+        """Set the outcome, tell the listener, and only then close the record, which may take a while."""
         self._outcome = outcome
         try:
             self._on_end()
         except Exception:
             logger.exception("%s: whoever was to hear of the attempt's end failed", self._plan.name)
+        self._plan.output.close()
 
     def _end(self, order: Order, reason: StopReason) -> None:
         with self._lock:
@@ -116,6 +130,9 @@ class Attempt:
             if self._order not in (order, Order.KILL):
                 self._order = order
                 self._tell(dump_order(order))
+            bell = self._bell
+        if bell is not None:
+            bell.ring()
 
     def _tell(self, message: bytes) -> None:
         """Write to the lifeline; the caller holds the lock. As long as there is none, `_launch` will tell."""
@@ -131,14 +148,42 @@ class Attempt:
             return
 
     def _see_through(self) -> Outcome:
-        document = self._plan.document()
-        for _ in range(_TRIES):
-            with Pipes(document) as pipes:
-                report = self._read(self._launch(pipes.theirs), pipes)
-            self._drop_lifeline()
-            if report.fate is not Fate.UNSTARTED or report.ended_by is not EndedBy.ITSELF:
-                return self._as_outcome(report)
+        document, dialogue = self._plan.document(), self._plan.dialogue
+        keep_stdin = dialogue is not None and dialogue.interactive
+        with Bell() as bell:
+            self._bell = bell
+            if dialogue is not None:
+                dialogue.ring = bell.ring
+            for _ in range(_TRIES):
+                with Pipes(document, keep_stdin=keep_stdin) as pipes:
+                    report = Reader(self._plan, self._launch(pipes.theirs), pipes, bell).run()
+                self._drop_lifeline()
+                if report.fate is not Fate.UNSTARTED or report.ended_by is not EndedBy.ITSELF:
+                    self._plan.output.end()
+                    if dialogue is not None:
+                        self._hand_in(dialogue, bell)
+                    return self._as_outcome(report)
         raise AgentError("the spawner died before it could start the attempt")
+
+    def _hand_in(self, dialogue: Dialogue, bell: Bell) -> None:
+        """Have the ledger asked for all that the agent asked for; as long as its lease lasts, and a killed one's not.
+
+        An attempt's steps are asked one after the other, so what was asked last may have to wait here for its turn.
+        """
+        dialogue.agent_ended()
+        ended_at = self._time_source.boot_seconds()
+        poll = select.poll()
+        poll.register(bell.descriptor, select.POLLIN)
+        dialogue.pump()
+        while not dialogue.is_idle:
+            until = self._lease.deadline if self._order is None else ended_at + _HAND_IN_SECONDS
+            left = min(until, self._lease.deadline) - self._time_source.boot_seconds()
+            if left <= 0 or self._order is Order.KILL:
+                logger.warning("%s: what it asked of the ledger last was not recorded: it had to end", self._plan.name)
+                return
+            poll.poll(int(min(left, _LOOK_SECONDS) * 1_000) + 1)
+            bell.hear()
+            dialogue.pump()
 
     def _launch(self, theirs: tuple[int, int, int]) -> socket.socket:
         lease = self._lease
@@ -157,36 +202,6 @@ class Attempt:
                 self._lifeline.close()
                 self._lifeline = None
 
-    def _read(self, lifeline: socket.socket, pipes: Pipes) -> Report:
-        """Serve the pipes until the lifeline has said how it went."""
-        streams: dict[int, Stream] = {pipes.stdout: "stdout", pipes.stderr: "stderr"}
-        poll = select.poll()
-        for descriptor in (lifeline.fileno(), *streams):
-            poll.register(descriptor, select.POLLIN)
-        if not pipes.write():
-            poll.register(pipes.stdin, select.POLLOUT)
-        started, report = False, None
-        while report is None:
-            for descriptor, _ in poll.poll():
-                if descriptor in streams:
-                    chunk = os.read(descriptor, CHUNK_BYTES)
-                    self._plan.output.feed(streams[descriptor], chunk)
-                    finished = not chunk
-                elif descriptor != lifeline.fileno():
-                    finished = pipes.write()
-                else:
-                    message, finished = _receive(lifeline), False
-                    if message == STARTED:
-                        started = True
-                        pipes.close_theirs()
-                    else:
-                        report = _report_in(message, started=started)
-                if finished:
-                    poll.unregister(descriptor)
-        for descriptor, stream in streams.items():
-            self._plan.output.feed(stream, pipes.read_left_over(descriptor))
-        return report
-
     def _await_end(self) -> None:
         """Have the agent killed, and wait until that is done: the reader itself has failed."""
         with self._lock:
@@ -199,7 +214,7 @@ class Attempt:
         message = STARTED
         while message == STARTED:
             poll.poll()
-            message = _receive(lifeline)
+            message = receive(lifeline)
         self._drop_lifeline()
 
     def _as_outcome(self, report: Report) -> Outcome:
@@ -213,7 +228,7 @@ class Attempt:
             case EndedBy.TERMINATE | EndedBy.KILL:
                 stop_reason = self._reason
         output = self._plan.output
-        output.end()
+        self.unrunnable = report.fate is Fate.FAULT
         return Outcome(
             exit_code=report.value if report.fate is Fate.EXITED else None,
             signal=report.value if report.fate is Fate.SIGNALED else None,
@@ -223,21 +238,3 @@ class Attempt:
             protocol_fault=output.protocol_fault,
             last_output=output.last_line(failed=report.value != 0),
         )
-
-
-def _receive(lifeline: socket.socket) -> bytes:
-    """The next message; empty at the line's end."""
-    try:
-        return lifeline.recv(MESSAGE_BYTES)
-    except ConnectionResetError:
-        # The other end went with orders unread. The kernel says so once, ahead of the report that may lie behind it.
-        return lifeline.recv(MESSAGE_BYTES)
-
-
-def _report_in(message: bytes, *, started: bool) -> Report:
-    """What the line's last word says, or its end without one."""
-    if message:
-        return load_report(message)
-    if started:
-        return Report(Fate.UNKNOWN, text="the attempt's guardian and the spawner were both killed")
-    return Report(Fate.UNSTARTED)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,18 +10,18 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from kora.agents.attempt import Attempt, Plan
+from kora.agents.attempt import Attempt
+from kora.agents.dialogue import Dialogue
 from kora.agents.output import Output, Progress
-from kora.agents.record import Record
+from kora.agents.program import Program
+from kora.agents.reader import Plan
+from kora.agents.record import Record, plain_path
 from kora.clock import SystemTime, TimeSource
-from kora.domain.resolution import Outcome
 from kora.errors import AgentError
 
 if TYPE_CHECKING:
-    import socket
-
     from kora.agents.containment import Containment
-    from kora.agents.port import EndListener, Lease, RunningAgent
+    from kora.agents.port import EndListener, Lease, Operations, RunningAgent
     from kora.domain.claim import Claim
 
 _FIRST_LINE_BYTES: Final = 256
@@ -49,16 +48,17 @@ class CommandSettings:
     progress: Progress = "lines"
     """what counts as progress: every line of output, or only lines that say so"""
 
-    def program(self) -> str:
-        """What is to be run: a path, or a name that is searched in PATH."""
-        name = self.command[0]
-        return str(self.workdir / name) if "/" in name else name
+    interactive: bool = False
+    """whether stdin stays open, and operations are answered there"""
+    verify: tuple[str, ...] = ()
+    """the check that an agent's success has to pass; empty: its word is taken"""
 
 
 class CommandAgent:
     """Starts the command as `Agent` has it: contained, under its lease, its output kept in `state_dir/attempts/`.
 
-    `environ` is where `env_allow` picks from; this process's own, if not given.
+    `environ` is where `env_allow` picks from; this process's own, if not given. What `verify` asks for is not done
+    here: see `VerifiedAgent`.
     """
 
     def __init__(
@@ -71,65 +71,49 @@ class CommandAgent:
         environ: Mapping[bytes, bytes] | None = None,
     ) -> None:
         self._settings = settings
-        self._containment = containment
-        self._records = state_dir / "attempts"
+        self._state_dir = state_dir
         self._time_source = time_source or SystemTime()
-        environ = os.environb if environ is None else environ
-        allowed = (_encode(name) for name in settings.env_allow)
-        self._env = {name: environ[name] for name in allowed if name in environ}
+        self._program = Program(
+            settings.command,
+            containment,
+            workdir=settings.workdir,
+            env_allow=settings.env_allow,
+            grace_seconds=settings.grace_seconds,
+            environ=environ,
+        )
 
-    @property
-    def timeout_seconds(self) -> float:
-        """How long an attempt may take; 0: as long as it makes progress."""
-        return self._settings.timeout_seconds
-
-    @property
-    def stall_seconds(self) -> float:
-        """How long an attempt may go without progress; 0: as long as its lease lasts."""
-        return self._settings.stall_seconds
-
-    def start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+    def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
         """Start one attempt and return at once; the program itself is launched by the attempt's own thread.
 
         `on_end` is called by that thread, so it may come before this method's caller has stored what it returns; only
         where the machine refuses a thread it is called from within.
         """
-        attempt_id = claim.key.work_attempt_id
-        name = f"attempt {attempt_id} of ticket {claim.key.ticket_id}"
-        record = Record(self._records / f"{attempt_id}.log", self._time_source)
-        plan = Plan(
-            name=name,
-            document=lambda: document_for(claim),
-            launcher=lambda stdio, current: self._launch(claim, stdio, current),
-            output=Output(name, record, self._settings.progress, self._time_source),
-        )
-        attempt = Attempt(plan, lease, self._time_source.boot_seconds(), on_end)
-        try:
-            threading.Thread(target=attempt.run, name=f"attempt-{attempt_id}", daemon=True).start()
-        except RuntimeError as error:
-            attempt.finish(Outcome(fault=f"no attempt could be prepared: {error}"))
-        return attempt
-
-    def _launch(self, claim: Claim, stdio: tuple[int, int, int], lease: Lease) -> socket.socket:
-        ticket, settings = claim.ticket, self._settings
+        settings, clock = self._settings, self._time_source
+        ticket = claim.ticket
+        name = f"attempt {claim.key.work_attempt_id} of ticket {ticket.ticket_id}"
         places = {
             "{ticket_id}": ticket.ticket_id,
             "{ticket_title}": ticket.ticket_title,
             "{ticket_objective}": ticket.ticket_objective,
         }
-        told = {
-            "KORA_TICKET_ID": ticket.ticket_id,
-            "KORA_WORK_ATTEMPT_ID": claim.key.work_attempt_id,
-            "KORA_WORKSPACE_ID": ticket.workspace_id,
-        }
-        return self._containment.launch(
-            argv=[_encode(settings.program()), *(_encode(places.get(word, word)) for word in settings.command[1:])],
-            env=self._env | {_encode(name): _encode(value) for name, value in told.items()},
-            cwd=os.fsencode(settings.workdir),
-            stdio=stdio,
-            grace_seconds=settings.grace_seconds,
-            lease=lease,
+        dialogue = Dialogue(name, claim.key, operations, clock, interactive=settings.interactive)
+        record = Record(plain_path(self._state_dir, claim.key.work_attempt_id), clock)
+        plan = Plan(
+            name=name,
+            document=lambda: document_for(claim),
+            launcher=lambda stdio, current: self._program.launch(claim, stdio, current, places),
+            output=Output(name, record, settings.progress, clock, operating=dialogue),
+            dialogue=dialogue,
+            timeout_seconds=settings.timeout_seconds,
+            stall_seconds=settings.stall_seconds,
         )
+        attempt = Attempt(plan, lease, clock, on_end)
+        attempt.start()
+        return attempt
+
+    def lingering(self) -> frozenset[str]:
+        """No ticket: nothing of a command outlives its attempt."""
+        return frozenset()
 
 
 def document_for(claim: Claim) -> bytes:
@@ -139,7 +123,7 @@ def document_for(claim: Claim) -> bytes:
         "work_attempt_id": claim.key.work_attempt_id,
         "attempt": claim.attempt,
         "lease_expires_at": claim.lease_expires_at,
-        "operations": [],
+        "operations": claim.operations,
     }
     return orjson.dumps(said, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
 
@@ -195,8 +179,3 @@ def _fault_of_first_line(program: Path) -> str | None:
     if words and not Path(os.fsdecode(words[0])).exists():
         return f"names an interpreter that does not exist: {os.fsdecode(words[0])}"
     return None
-
-
-def _encode(text: str) -> bytes:
-    """The bytes that the agent gets: UTF-8 in every locale; what was no text comes out as it was."""
-    return text.encode(errors="surrogateescape")

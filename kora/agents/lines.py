@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final
+from typing import Any, Final, Protocol
 
 import orjson
 from pydantic import ValidationError
@@ -15,6 +15,7 @@ LINE_BYTES: Final = 1_048_576
 CUT: Final = b" [cut]"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _A_RESULT: Final = re.compile(rb'"kora"\s*:\s*"result"')
+_AN_OPERATION: Final = re.compile(rb'"kora"\s*:\s*"operation"')
 _SIGNALS: Final = frozenset({"streaming_token_advanced", "tool_call_boundary"})
 
 
@@ -41,7 +42,8 @@ class LineSplitter:
         lines = chunk.split(b"\n")
         lines[0] = bytes(self._rest + lines[0])
         self._rest = bytearray(lines.pop())
-        whole = [_cut(line) for line in lines]
+        # A flood of short lines must not cost a look at each: of a small chunk, only the first can be long.
+        whole = [_cut(line) for line in lines] if len(chunk) > LINE_BYTES else [_cut(lines[0]), *lines[1:]]
         if len(self._rest) > LINE_BYTES:
             self._skipping = True
             whole += self.end()
@@ -62,6 +64,16 @@ def clean(line: bytes) -> str:
     return line.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
+class Operating(Protocol):
+    """Who hears what an agent says of its operations."""
+
+    def take(self, said: dict[str, Any]) -> bool:
+        """Take in a line; False when it makes no sense, and so is output."""
+
+    def take_unreadable(self, why: str) -> None:
+        """Refuse a line that speaks of an operation and cannot be read."""
+
+
 class Conversation:
     """What an agent has said to Kora on its stdout. The last result line counts, whether it could be understood or not.
 
@@ -70,7 +82,8 @@ class Conversation:
     is plainly a result and cannot be read is a fault, never plain output: a failure must not pass for a success.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, operating: Operating | None = None) -> None:
+        self._operating = operating
         self.result: AgentResult | None = None
         self.protocol_fault: str | None = None
         self.not_understood: str | None = None
@@ -79,6 +92,8 @@ class Conversation:
 
     def take(self, lines: list[bytes]) -> list[bytes]:
         """The lines that are plain output; the others are taken in."""
+        if b"{" not in b"".join(lines):
+            return lines
         return [line for line in lines if not self._is_spoken(line)]
 
     def _is_spoken(self, line: bytes) -> bool:
@@ -87,9 +102,11 @@ class Conversation:
             return False
         said = None if len(line) > LINE_BYTES else _parsed(meant)
         if said is None:
+            why = f"longer than {LINE_BYTES:,} bytes" if len(line) > LINE_BYTES else "no JSON"
             if _A_RESULT.search(meant):
-                why = f"longer than {LINE_BYTES:,} bytes" if len(line) > LINE_BYTES else "no JSON"
                 self._take_fault(f"the result line was {why}")
+            elif self._operating is not None and _AN_OPERATION.search(meant):
+                self._operating.take_unreadable(f"it is {why}")
             return False
         match said:
             case {"kora": "progress", "signal": str(signal)} if signal in _SIGNALS:
@@ -98,12 +115,16 @@ class Conversation:
             case {"kora": "result"}:
                 self._take_result(said)
                 return True
+            case {"kora": "operation"} if self._operating is not None:
+                understood = self._operating.take(said)
+                self.progress_lines += understood
+                return understood
             case {"kora": _} if self.not_understood is None:
                 self.not_understood = clean(line[:200])
         return False
 
-    def _take_result(self, said: dict[str, object]) -> None:
-        fields = {name: _storable(value) if isinstance(value, str) else value for name, value in said.items()}
+    def _take_result(self, said: dict[str, Any]) -> None:
+        fields = {name: storable(value) if isinstance(value, str) else value for name, value in said.items()}
         try:
             self.result = AgentResult.model_validate(fields)
             self.protocol_fault = None
@@ -115,10 +136,10 @@ class Conversation:
 
     def _take_fault(self, fault: str) -> None:
         self.result = None
-        self.protocol_fault = _storable(fault)[:1_000]
+        self.protocol_fault = storable(fault)[:1_000]
 
 
-def _parsed(line: bytes) -> dict[str, object] | None:
+def _parsed(line: bytes) -> dict[str, Any] | None:
     try:
         said = orjson.loads(line)
     except orjson.JSONDecodeError:
@@ -129,7 +150,9 @@ def _parsed(line: bytes) -> dict[str, object] | None:
     return said if isinstance(said, dict) else {}
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text without what no store can hold: lone surrogates and NULs."""
+    if text.isascii():
+        return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
     whole = text.encode("utf-16", errors="surrogatepass").decode("utf-16", errors="replace")
     return whole.replace("\0", "\N{REPLACEMENT CHARACTER}")

@@ -18,6 +18,11 @@ class Lease:
     deadline: float
     lease_seconds: float
 
+    @property
+    def kill_at(self) -> float:
+        """When its agent is killed, unless the lease is prolonged before: a little ahead of the deadline."""
+        return self.deadline - min(1.0, self.lease_seconds / 10)
+
 
 EndListener = Callable[[], None]
 """Called once, from any thread, when the attempt is over and nothing of it is left; must not block."""
@@ -31,8 +36,10 @@ class Operations(Protocol):
     """How a running attempt reaches the operation ledger. For any thread."""
 
     def submit(self, request: OperationRequest, on_answer: OnAnswer) -> None:
-        """Ask, and return at once. The request is repeated until it is answered, over crashes of any actor and outages
-        of the store; an attempt that is over is answered LOST.
+        """Ask, and return at once.
+
+        The request is repeated until it is answered, over crashes of any actor and outages of the store; an attempt
+        that is over is answered LOST.
         """
 
 

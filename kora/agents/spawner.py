@@ -81,7 +81,7 @@ class Spawner:
                 raise OSError("too many open files")  # noqa: TRY301 - one way out for all that keeps a guardian from being
             pid = os.fork()
         except OSError as error:
-            self._close(lifeline, Report(Fate.FAULT, text=f"no guardian could be started: {error}"))
+            self._close(lifeline, Report(Fate.UNKNOWN, text=f"no guardian could be started: {error}"))
             return
         if pid == 0:
             self._become_guardian(lifeline, descriptors)

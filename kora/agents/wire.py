@@ -53,7 +53,7 @@ class Fate(IntEnum):
     UNSTARTED = 3
     """the order to end it came first"""
     UNKNOWN = 4
-    """its guardian died"""
+    """its guardian died, or could not be"""
 
 
 class Report:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
+from tests.operations import MemoryLedger
 from tests.unit.kora.agents.conftest import a_claim, a_lease
 
 lock_path, state_dir, lease_seconds, grace_seconds, *command = sys.argv[1:]
@@ -17,7 +18,7 @@ with Path(lock_path).open("w") as lock:
     agent = CommandAgent(settings, containment, state_dir=Path(state_dir))
     ended = threading.Event()
     lease = a_lease(float(lease_seconds))
-    attempt = agent.start(a_claim(), lease, ended.set)
+    attempt = agent.start(a_claim(), lease, ended.set, MemoryLedger())
     sys.stdout.write(f"{lease.deadline!r} {containment.spawner_pid}\n")
     sys.stdout.flush()
     ended.wait()

@@ -16,23 +16,39 @@ import pytest
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
 from kora.agents.port import Lease, RunningAgent
+from kora.agents.record import await_closed
+from kora.agents.records import read
 from kora.clock import SystemTime
 from kora.domain.claim import Claim
 from kora.domain.resolution import Outcome
 from tests import claims
+from tests.operations import MemoryLedger
 
 WAIT_SECONDS = 60.0
+TICKET_ID = "0190b3a0-0000-7000-8000-000000000001"
+"""of tickets that have operations: those are named after it"""
 
 
-def a_claim(objective: str = "Do it", title: str = "A ticket", attempt_id: str = "attempt-1") -> Claim:
+def a_claim(
+    objective: str = "Do it",
+    title: str = "A ticket",
+    attempt_id: str = "attempt-1",
+    ticket_id: str = "ticket-1",
+) -> Claim:
     return claims.a_claim(
         attempts=2,
         fence=7,
         attempt_id=attempt_id,
-        ticket_id="ticket-1",
+        ticket_id=ticket_id,
         ticket_title=title,
         ticket_objective=objective,
     )
+
+
+def kept(state_dir: Path, attempt_id: str = "attempt-1") -> list[tuple[str, str]]:
+    """Stream and text of every line that was kept of an attempt that has ended."""
+    assert await_closed(WAIT_SECONDS), "a record was not closed"
+    return [(line.stream, line.text) for line in read(state_dir, attempt_id)]
 
 
 def a_lease(seconds: float = 600.0) -> Lease:
@@ -66,6 +82,11 @@ class Run:
     ended: threading.Event
     ends: list[int] = field(default_factory=list)
     running: RunningAgent | None = None
+    ledger: MemoryLedger = field(default_factory=MemoryLedger)
+
+    def on_end(self) -> None:
+        self.ends.append(threading.get_ident())
+        self.ended.set()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.running, name)
@@ -131,17 +152,13 @@ def start(containment: Containment, tmp_path: Path) -> Callable[..., Run]:
         claim: Claim | None = None,
         lease: Lease | None = None,
         environ: dict[bytes, bytes] | None = None,
+        ledger: MemoryLedger | None = None,
         **settings: Any,
     ) -> Run:
         chosen = CommandSettings(command=command, **{"workdir": tmp_path, "grace_seconds": 0.2, **settings})
         agent = CommandAgent(chosen, containment, state_dir=tmp_path / "state", environ=environ)
-        run = Run(threading.Event())
-
-        def on_end() -> None:
-            run.ends.append(threading.get_ident())
-            run.ended.set()
-
-        run.running = agent.start(claim or a_claim(), lease or a_lease(), on_end)
+        run = Run(threading.Event(), ledger=ledger or MemoryLedger())
+        run.running = agent.start(claim or a_claim(), lease or a_lease(), run.on_end, run.ledger)
         return run
 
     return starts

@@ -5,8 +5,9 @@ import threading
 
 import pytest
 
-from kora.agents.attempt import Attempt, Plan
+from kora.agents.attempt import Attempt
 from kora.agents.output import Output
+from kora.agents.reader import Plan
 from kora.agents.record import Record
 from kora.agents.wire import STARTED, EndedBy, Fate, Order, Report, dump_order, load_order
 from kora.clock import SystemTime
@@ -32,7 +33,7 @@ def attempt_on(tmp_path):
         clock = SystemTime()
         output = Output("a", Record(tmp_path / "log", clock), "lines", clock)
         plan = Plan("a", lambda: b"{}", launcher, output)
-        attempt = Attempt(plan, a_lease(), clock.boot_seconds(), lambda: None)
+        attempt = Attempt(plan, a_lease(), clock, lambda: None)
         if before:
             before(attempt)
         threads.append(threading.Thread(target=attempt.run))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import os
@@ -11,12 +12,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kora.agents import record
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
-from kora.agents.record import RECORD_BYTES
+from kora.agents.record import RECORD_BYTES, await_closed
 from kora.domain.resolution import Outcome, Resolution, StopReason
+from tests.operations import MemoryLedger
 
-from .conftest import WAIT_SECONDS, a_claim, a_lease, sh
+from .conftest import WAIT_SECONDS, a_claim, a_lease, kept, sh
 
 
 def test_a_program_that_does_nothing_ends_with_0(start):
@@ -143,8 +146,7 @@ def test_placeholders_are_filled_in_as_whole_arguments_only(start):
 def test_the_environment_is_what_is_allowed_and_three_names(start, tmp_path):
     environ = {b"PATH": b"/usr/bin:/bin", b"HOME": b"/h", b"SECRET": b"s", b"ODD": b"\xff"}
     start("env", environ=environ, env_allow=("PATH", "ODD", "UNSET")).wait()
-    kept = (tmp_path / "state/attempts/attempt-1.log").read_text()
-    assert sorted(line.split(" stdout ")[1] for line in kept.splitlines()) == [
+    assert sorted(text for _, text in kept(tmp_path / "state")) == [
         "KORA_TICKET_ID=ticket-1",
         "KORA_WORKSPACE_ID=default",
         "KORA_WORK_ATTEMPT_ID=attempt-1",
@@ -160,19 +162,43 @@ def test_the_agent_gets_a_clean_process(start, tmp_path):
     # Python itself ignores and catches some signals, which a bare run of it shows too.
     bare = psutil.subprocess.run([sys.executable, "-c", show], capture_output=True, text=True, check=True).stdout
     start(sys.executable, "-c", show, workdir=tmp_path / "there").wait()
-    kept = [line.split(" stdout ")[1] for line in (tmp_path / "state/attempts/attempt-1.log").read_text().splitlines()]
-    assert kept[0] == f"{tmp_path / 'there'} True ['0', '1', '2']"
-    assert kept[1] == bare.splitlines()[1]
+    shown = [text for _, text in kept(tmp_path / "state")]
+    assert shown[0] == f"{tmp_path / 'there'} True ['0', '1', '2']"
+    assert shown[1] == bare.splitlines()[1]
 
 
-def test_output_is_kept_for_its_owner_alone_with_time_and_stream(start, tmp_path):
+def test_output_is_kept_for_its_owner_alone_with_its_stream(start, tmp_path):
     start(*sh(r"printf 'a\000\377\n'; echo b >&2")).wait()
-    path = tmp_path / "state/attempts/attempt-1.log"
-    lines = sorted(path.read_text().splitlines(), key=lambda line: line[28:])
-    assert [line[28:] for line in lines] == ["stderr b", "stdout a\ufffd\ufffd"]
-    assert all(line[10] == "T" and line[26:28] == "Z " for line in lines)
+    assert sorted(kept(tmp_path / "state")) == [("stderr", "b"), ("stdout", "a\ufffd\ufffd")]
+    (path,) = (tmp_path / "state/attempts").iterdir()
+    assert path.name == "attempt-1.log.gz"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_compressing_what_was_printed_does_not_delay_the_end(start, tmp_path, monkeypatch):
+    begun, may_end = threading.Event(), threading.Event()
+
+    def compress(path):
+        begun.set()
+        assert may_end.wait(WAIT_SECONDS)
+        return really(path)
+
+    really = record.compress
+    monkeypatch.setattr(record, "compress", compress)
+    assert start("/bin/echo", "hello").wait() == Outcome(exit_code=0, last_output="hello")
+    assert begun.wait(WAIT_SECONDS)
+    assert not await_closed(0.0)
+    may_end.set()
+    assert kept(tmp_path / "state") == [("stdout", "hello")]
+
+
+def test_limits_are_the_configuration_s_and_nothing_lingers(start, containment, tmp_path):
+    run = start("/bin/true", timeout_seconds=5.0, stall_seconds=6.0)
+    assert (run.timeout_seconds, run.stall_seconds, run.tool_since) == (5.0, 6.0, None)
+    run.wait()
+    agent = CommandAgent(CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path)
+    assert agent.lingering() == frozenset()
 
 
 def test_an_agent_that_prints_nothing_leaves_no_file(start, tmp_path):
@@ -190,7 +216,7 @@ def peak_kibibytes():
     return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
 
 
-@pytest.mark.parametrize("flood", ["head -c 100000000 /dev/zero", "yes abcdefgh | head -c 100000000"])
+@pytest.mark.parametrize("flood", ["head -c 200000000 /dev/zero", "yes abcdefgh | head -c 200000000"])
 def test_a_flood_of_output_costs_little_memory_and_a_bounded_file(start, tmp_path, flood):
     start("/bin/true").wait()
     # Makes the peak of what this process ever held start anew from what it holds now.
@@ -199,11 +225,14 @@ def test_a_flood_of_output_costs_little_memory_and_a_bounded_file(start, tmp_pat
     outcome = start(*sh(f"{flood}; echo; echo done")).wait()
     assert outcome == Outcome(exit_code=0, last_output="done")
     assert peak_kibibytes() - before < 30_000
-    size = (tmp_path / "state/attempts/attempt-1.log").stat().st_size
-    assert size <= RECORD_BYTES + 200
+    assert await_closed(WAIT_SECONDS)
+    assert peak_kibibytes() - before < 30_000
+    with gzip.open(tmp_path / "state/attempts/attempt-1.log.gz") as file:
+        printed = file.read()
+    assert len(printed) <= RECORD_BYTES + 200
     if flood.startswith("yes"):
-        assert size > RECORD_BYTES - 200
-        assert b"kora [cut: " in (tmp_path / "state/attempts/attempt-1.log").read_bytes()[-200:]
+        assert len(printed) > RECORD_BYTES - 200
+        assert b"kora [cut: " in printed[-200:]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +290,7 @@ def test_a_listener_that_raises_does_no_harm(containment, tmp_path, caplog):
         called.set()
         raise RuntimeError("no")
 
-    attempt = agent.start(a_claim(), a_lease(), on_end)
+    attempt = agent.start(a_claim(), a_lease(), on_end, MemoryLedger())
     assert called.wait(WAIT_SECONDS)
     assert attempt.outcome == Outcome(exit_code=0)
 
@@ -298,7 +327,7 @@ def test_after_close_nothing_is_started(lock_path, tmp_path):
         agent = CommandAgent(CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path)
         assert containment.close()
     ended = threading.Event()
-    attempt = agent.start(a_claim(), a_lease(), ended.set)
+    attempt = agent.start(a_claim(), a_lease(), ended.set, MemoryLedger())
     assert ended.wait(WAIT_SECONDS)
     assert attempt.outcome is not None
     assert "the runtime is ending" in str(attempt.outcome.fault)

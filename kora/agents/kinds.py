@@ -1,0 +1,152 @@
+"""The kinds of agents: from what a configuration says to what a Worker starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from kora.agents.callable import CallableAgent, CallableSettings
+from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
+from kora.agents.deadlines import Deadlines
+from kora.agents.executor import Executor
+from kora.agents.loading import load
+from kora.agents.verify import VerifiedAgent
+from kora.domain.resolution import Outcome, StopReason
+from kora.errors import AgentError
+
+if TYPE_CHECKING:
+    from kora.agents.containment import Containment
+    from kora.agents.port import Agent, EndListener, Lease, Operations, RunningAgent
+    from kora.clock import TimeSource
+    from kora.domain.claim import Claim
+
+Spec = CommandSettings | CallableSettings
+
+
+def check(spec: Spec, *, key: str) -> None:
+    """Whether an agent can be made of it; runs nothing but the import of a callable's module.
+
+    Raises:
+        AgentError: it cannot; the message begins with the key at fault, below `key`.
+    """
+    if not spec.workdir.is_dir():
+        raise AgentError(f"{key}.workdir: '{spec.workdir}' is no directory")
+    path = os.environ.get("PATH") if "PATH" in spec.env_allow else None
+    kind = "command" if isinstance(spec, CommandSettings) else "callable"
+    try:
+        if isinstance(spec, CommandSettings):
+            resolve_executable(spec.command, spec.workdir, path)
+        else:
+            load(spec.function, spec.folder)
+        if spec.verify:
+            kind = "verify"
+            resolve_executable(spec.verify, spec.workdir, path)
+    except AgentError as error:
+        raise AgentError(f"{key}.{kind}: {error}") from None
+
+
+def build(
+    default: Spec,
+    named: Mapping[str, Spec],
+    *,
+    containment: Containment,
+    state_dir: Path,
+    time_source: TimeSource,
+) -> Agents:
+    """All agents of a configuration, as one that chooses by the ticket.
+
+    Raises:
+        AgentError: a callable cannot be loaded.
+    """
+    executor, deadlines = Executor(), Deadlines(time_source)
+
+    def made(spec: Spec) -> Agent:
+        inner: Agent
+        if isinstance(spec, CommandSettings):
+            inner = CommandAgent(spec, containment, state_dir=state_dir, time_source=time_source)
+        else:
+            inner = CallableAgent(
+                spec, state_dir=state_dir, time_source=time_source, executor=executor, deadlines=deadlines
+            )
+        if not spec.verify:
+            return inner
+        return VerifiedAgent(
+            inner,
+            spec.verify,
+            workdir=spec.workdir,
+            env_allow=spec.env_allow,
+            grace_seconds=spec.grace_seconds,
+            containment=containment,
+            state_dir=state_dir,
+            time_source=time_source,
+        )
+
+    agents = {name: made(spec) for name, spec in named.items()}
+    return Agents(made(default), agents, executor=executor, deadlines=deadlines, time_source=time_source)
+
+
+class Agents:
+    """Chooses an agent by the name that the ticket gives; the default one where it gives none."""
+
+    def __init__(
+        self,
+        default: Agent,
+        named: Mapping[str, Agent],
+        *,
+        executor: Executor,
+        deadlines: Deadlines,
+        time_source: TimeSource,
+    ) -> None:
+        self._default = default
+        self._named = dict(named)
+        self._executor = executor
+        self._deadlines = deadlines
+        self._time_source = time_source
+
+    def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
+        """Start one attempt of the ticket's agent; one that ends with a fault where there is no such agent."""
+        name = claim.ticket.agent
+        agent = self._default if name is None else self._named.get(name)
+        if agent is not None:
+            return agent.start(claim, lease, on_end, operations)
+        never_ran = NeverRan(
+            f"there is no [agents.{name}] in this runtime's configuration", self._time_source.boot_seconds()
+        )
+        on_end()
+        return never_ran
+
+    def lingering(self) -> frozenset[str]:
+        """Tickets whose attempt is over though something of it still runs here."""
+        found = self._default.lingering()
+        for agent in self._named.values():
+            found |= agent.lingering()
+        return found
+
+    def close(self) -> None:
+        """Let the threads of callables end; one that still runs goes on until it has returned, or the process ends."""
+        self._deadlines.close()
+        self._executor.close()
+
+
+class NeverRan:
+    """An attempt that ended before it began, as `RunningAgent` has it."""
+
+    progress_at: float | None = None
+    tool_since: float | None = None
+    timeout_seconds = 0.0
+    stall_seconds = 0.0
+
+    def __init__(self, fault: str, started_at: float) -> None:
+        self.outcome: Outcome | None = Outcome(fault=fault)
+        self.started_at = started_at
+
+    def extend(self, lease: Lease) -> None:
+        """There is nothing to prolong."""
+
+    def stop(self, reason: StopReason) -> None:
+        """There is nothing to end."""
+
+    def kill(self, reason: StopReason) -> None:
+        """There is nothing to end."""

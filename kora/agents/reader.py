@@ -1,0 +1,123 @@
+"""What an attempt is made of, and how its pipes and its lifeline are served until it has ended."""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from kora.agents.output import Output, Stream
+from kora.agents.pipes import CHUNK_BYTES, UNREAD_BYTES, Bell, Pipes
+from kora.agents.wire import MESSAGE_BYTES, STARTED, Fate, Report, load_report
+
+if TYPE_CHECKING:
+    from kora.agents.dialogue import Dialogue
+    from kora.agents.port import Lease
+
+Launcher = Callable[[tuple[int, int, int], "Lease"], socket.socket]
+"""Starts the program on these three descriptors and hands back its lifeline; raises `AgentError`."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one attempt is made of, beside its lease and its listener."""
+
+    name: str
+    """for logs"""
+    document: Callable[[], bytes]
+    """makes what is written to stdin"""
+    launcher: Launcher
+    output: Output
+    dialogue: Dialogue | None = None
+    """of its operations; None: it has none"""
+    timeout_seconds: float = 0.0
+    stall_seconds: float = 0.0
+
+
+class Reader:
+    """Serves one lifeline and its pipes; `run` returns the lifeline's last word, when nothing of the agent is left."""
+
+    def __init__(self, plan: Plan, lifeline: socket.socket, pipes: Pipes, bell: Bell) -> None:
+        self._plan = plan
+        self._lifeline = lifeline
+        self._pipes = pipes
+        self._bell = bell
+        self._streams: dict[int, Stream] = {pipes.stdout: "stdout", pipes.stderr: "stderr"}
+        self._poll = select.poll()
+        self._writing = False
+        self._started = False
+
+    def run(self) -> Report:
+        """Read what comes, and write what is to be told, until the lifeline has said how it went."""
+        for descriptor in (self._lifeline.fileno(), self._bell.descriptor, *self._streams):
+            self._poll.register(descriptor, select.POLLIN)
+        report = None
+        while report is None:
+            self._talk()
+            for descriptor, _ in self._poll.poll():
+                if descriptor in self._streams:
+                    self._read(descriptor)
+                elif descriptor == self._bell.descriptor:
+                    self._bell.hear()
+                elif descriptor == self._lifeline.fileno():
+                    report = self._hear()
+        for descriptor, stream in self._streams.items():
+            self._plan.output.feed(stream, self._pipes.read_left_over(descriptor))
+        return report
+
+    def _talk(self) -> None:
+        """Tell the agent what there is to tell, as far as it takes it now."""
+        if self._plan.dialogue is not None:
+            for line in self._plan.dialogue.pump():
+                if not self._pipes.say(line):
+                    logger.warning(
+                        "%s: does not read what it is answered; its stdin is closed, with more than %s bytes unread",
+                        self._plan.name,
+                        f"{UNREAD_BYTES:,}",
+                    )
+        writing = not self._pipes.write()
+        if writing == self._writing:
+            return
+        self._writing = writing
+        if writing:
+            self._poll.register(self._pipes.stdin, select.POLLOUT)
+        else:
+            self._poll.unregister(self._pipes.stdin)
+
+    def _read(self, descriptor: int) -> None:
+        chunk = os.read(descriptor, CHUNK_BYTES)
+        self._plan.output.feed(self._streams[descriptor], chunk)
+        if not chunk:
+            self._poll.unregister(descriptor)
+
+    def _hear(self) -> Report | None:
+        message = receive(self._lifeline)
+        if message != STARTED:
+            return _report_in(message, started=self._started)
+        self._started = True
+        self._pipes.close_theirs()
+        return None
+
+
+def receive(lifeline: socket.socket) -> bytes:
+    """The next message; empty at the line's end."""
+    try:
+        return lifeline.recv(MESSAGE_BYTES)
+    except ConnectionResetError:
+        # The other end went with orders unread. The kernel says so once, ahead of the report that may lie behind it.
+        return lifeline.recv(MESSAGE_BYTES)
+
+
+def _report_in(message: bytes, *, started: bool) -> Report:
+    """What the line's last word says, or its end without one."""
+    if message:
+        return load_report(message)
+    if started:
+        return Report(Fate.UNKNOWN, text="the attempt's guardian and the spawner were both killed")
+    return Report(Fate.UNSTARTED)
