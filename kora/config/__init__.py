@@ -10,8 +10,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from kora.config.agent import AnchoredAgent, anchored, misfits
 from kora.config.faults import explained, said
-from kora.config.sections import LEASE_SECONDS, SQLITE, Child, Document, Settings, number, store_url
+from kora.config.sections import LEASE_SECONDS, Child, Document, Settings, number
+from kora.config.values import SQLITE, store_url
 from kora.errors import ConfigurationError
 
 __all__ = ["Child", "Settings", "find", "load"]
@@ -76,6 +78,8 @@ def _faults(document: dict[str, Any]) -> list[str]:
         Document.model_validate(document)
     except ValidationError as error:
         faults = explained(error, Document)
+    named = {fault.partition(": ")[0] for fault in faults}
+    faults += [f"{key}: {wrong}" for key, wrong in misfits(document) if key not in named]
     lease = number(document, "poller", "lease_seconds", LEASE_SECONDS)
     beat = number(document, "heartbeat", "interval_seconds")
     if lease is not None and beat is not None and 0 < lease <= beat:
@@ -86,16 +90,15 @@ def _faults(document: dict[str, Any]) -> list[str]:
 
 
 def _anchored(document: Document, path: Path, store: str) -> Settings:
-    runtime, agent, folder = document.runtime, document.agent, path.parent
+    runtime, folder = document.runtime, path.parent
     place = Path.cwd() / _sqlite_file(store) if store else folder / _sqlite_file(runtime.store)
     values: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
     values["runtime"] = runtime.model_copy(
         update={"store": f"{SQLITE}{place}", "state_dir": folder / runtime.state_dir}
     )
-    program, *arguments = agent.command
-    if "/" in program:
-        program = str(folder / program)
-    values["agent"] = agent.model_copy(update={"command": (program, *arguments), "workdir": folder / agent.workdir})
+    values["agent"] = AnchoredAgent.of(document.agent, folder)
+    values["agents"] = {name: AnchoredAgent.of(agent, folder) for name, agent in document.agents.items()}
+    values["notify"] = document.notify.model_copy(update={"command": anchored(document.notify.command, folder)})
     return Settings(**values, path=path)
 
 

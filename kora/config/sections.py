@@ -1,74 +1,27 @@
-"""What the settings are: a model for each table of the file. Every key has a default but the agent's command."""
+"""What the settings are: a model for each table of the file. Every key has a default but what the agent is."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
+from kora.config.agent import Agent, AnchoredAgent
+from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, printable, store_url
 from kora.domain.ids import default_actor_id
-from kora.domain.ticket import Identifier
+from kora.domain.ticket import AgentName, Identifier
 
-if TYPE_CHECKING:
-    from kora.agents.command import CommandSettings
-
-YEAR_SECONDS: Final = 31_536_000
-SQLITE: Final = "sqlite:///"
 LEASE_SECONDS: Final = 600.0
 BEAT_SECONDS: Final = 60.0
-
-
-def _no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("must not contain a NUL character")
-    return text
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise ValueError("must consist of printable characters")
-    return text
-
-
-def store_url(url: str) -> str:
-    """The URL, if it names a store that can be opened. Raises `ValueError`."""
-    if not url.startswith(SQLITE) or url == SQLITE:
-        raise ValueError(f"must be {SQLITE}FILE")
-    if url == f"{SQLITE}:memory:":
-        raise ValueError(f"must be {SQLITE}FILE: a database in memory cannot be shared")
-    return _no_nul(url)
-
-
-def _variable(name: str) -> str:
-    if not name or "=" in name:
-        raise ValueError("must be the name of an environment variable")
-    return _no_nul(name)
-
-
-def _names_a_program(command: tuple[str, ...]) -> tuple[str, ...]:
-    if not command[0]:
-        raise ValueError("must name a program first")
-    return command
-
-
-PositiveSeconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
-Argument = Annotated[str, AfterValidator(_no_nul)]
-Text = Annotated[str, Field(min_length=1), AfterValidator(_no_nul)]
-Place = Annotated[Path, Field(strict=False), AfterValidator(lambda path: Path(_no_nul(str(path))))]
-
-
-class Section(BaseModel):
-    """A table of the file: unknown keys are faults, and nothing is converted from one type to another."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+Notice = Literal["blocked", "paused", "gave_up", "poisoned"]
 
 
 class Runtime(Section):
     """The process: whose board it works, and where it keeps things."""
 
-    workspace: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_printable)] = Field(
+    workspace: Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)] = Field(
         "default", description="the tenant whose board is worked"
     )
     actor: Identifier = Field(
@@ -82,6 +35,10 @@ class Runtime(Section):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(
         "INFO", description="the least severe message that is logged"
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="lines for people, or one JSON object a line for machines"
+    )
+    keep_days: Days = Field(30.0, description="how long what an agent printed is kept with its attempt")
     tick_seconds: Annotated[float, Field(ge=0.01, le=2, allow_inf_nan=False)] = Field(
         1.0,
         description="how often the clock ticks, at least: oftener where a short heartbeat or poll interval needs it",
@@ -153,45 +110,15 @@ class Heartbeat(Section):
         description="how often leases with progress are refreshed; "
         "by default 60, or a third of poller.lease_seconds where that is shorter",
     )
+    tool_seconds: Seconds = Field(
+        1_800.0, description="how long a tool call or an operation under way counts as progress; 0: it does not"
+    )
 
 
 class Workers(Section):
     """How many attempts run side by side."""
 
     count: Annotated[int, Field(ge=1, le=1_000)] = Field(4, description="how many attempts run side by side")
-
-
-class Agent(Section):
-    """The program that does the tickets."""
-
-    kind: Literal["command"] = Field("command", description="what kind of agent it is")
-    command: Annotated[tuple[Argument, ...], Field(min_length=1, strict=False), AfterValidator(_names_a_program)] = (
-        Field(description="the program and its arguments; no shell reads them")
-    )
-    timeout_seconds: Seconds = Field(0.0, description="how long an attempt may take; 0: no limit")
-    stall_seconds: Seconds = Field(0.0, description="how long an attempt may go without progress; 0: no limit")
-    grace_seconds: Seconds = Field(5.0, description="between SIGTERM and SIGKILL")
-    workdir: Place = Field(Path(), description="where it runs; by default the folder of the configuration file")
-    env_allow: Annotated[tuple[Annotated[str, AfterValidator(_variable)], ...], Field(strict=False)] = Field(
-        ("PATH", "HOME", "LANG", "TMPDIR"), description="the environment variables that it gets to see"
-    )
-    progress: Literal["lines", "protocol"] = Field(
-        "lines", description="what counts as progress: each line of output, or progress lines alone"
-    )
-
-    def command_settings(self) -> CommandSettings:
-        """The same, as the command agent takes it."""
-        from kora.agents.command import CommandSettings  # noqa: PLC0415 - only a runtime needs the agents
-
-        return CommandSettings(
-            command=self.command,
-            workdir=self.workdir,
-            timeout_seconds=self.timeout_seconds,
-            stall_seconds=self.stall_seconds,
-            grace_seconds=self.grace_seconds,
-            env_allow=self.env_allow,
-            progress=self.progress,
-        )
 
 
 class Control(Section):
@@ -205,6 +132,21 @@ class Control(Section):
     )
 
 
+class Notify(Section):
+    """A command that is run when a person should know."""
+
+    command: Arguments = Field(
+        (),
+        description="the program and its arguments, run for each notice; the event is its stdin, as JSON. Empty: none",
+    )
+    on: Annotated[tuple[Notice, ...], Field(strict=False)] = Field(
+        get_args(Notice),
+        description="what is told: a ticket waits for a person, the runtime pauses, its supervisor gives up, "
+        "a ticket has failed for good",
+    )
+    timeout_seconds: PositiveSeconds = Field(30.0, description="how long the command may take before it is killed")
+
+
 class Document(Section):
     """The whole file."""
 
@@ -214,7 +156,9 @@ class Document(Section):
     heartbeat: Heartbeat = Heartbeat()
     workers: Workers = Workers()
     agent: Agent
+    agents: Mapping[AgentName, Agent] = Field(default_factory=dict)
     control: Control = Control()
+    notify: Notify = Notify()
 
     @model_validator(mode="before")
     @classmethod
@@ -232,6 +176,8 @@ class Settings(Document):
     """The file's settings, with every path absolute, and where they were read."""
 
     path: Place
+    agent: AnchoredAgent
+    agents: Mapping[AgentName, AnchoredAgent] = Field(default_factory=dict)
 
 
 def number(document: dict[str, Any], section: str, key: str, default: float | None = None) -> float | None:

@@ -3,18 +3,26 @@
 import os
 import re
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from kora.config import SHIPPED, find, load
-from kora.config.sections import Document, Section
+from kora.agents.callable import CallableSettings
+from kora.agents.command import CommandSettings
+from kora.config import SHIPPED, find, load, reference
+from kora.config.agent import Agent
+from kora.config.faults import table_of
+from kora.config.sections import Document
 from kora.domain.ids import default_actor_id
+from kora.domain.ticket import NewTicket
 from kora.errors import ConfigurationError
 
 AGENT = '[agent]\ncommand = ["true"]\n'
+CALLABLE = '[agent]\nkind = "callable"\ncallable = "agent:run"\n'
 
 
 @pytest.fixture
@@ -53,7 +61,14 @@ def test_everything_but_the_agents_command_has_a_default(write, tmp_path):
     assert settings.agent.workdir == tmp_path
     assert settings.agent.env_allow == ("PATH", "HOME", "LANG", "TMPDIR")
     assert (settings.agent.timeout_seconds, settings.agent.stall_seconds, settings.agent.grace_seconds) == (0, 0, 5)
+    assert (settings.agent.kind, settings.agent.interactive, settings.agent.verify) == ("command", False, ())
+    assert settings.agents == {}
     assert (settings.control.max_attempts, settings.control.drain_seconds) == (10, 120)
+    assert (settings.runtime.log_format, settings.runtime.keep_days) == ("text", 30)
+    assert settings.heartbeat.tool_seconds == 1_800
+    assert settings.notify.command == ()
+    assert settings.notify.on == ("blocked", "paused", "gave_up", "poisoned")
+    assert settings.notify.timeout_seconds == 30
 
 
 def test_the_actor_follows_the_workspace_unless_it_is_named(write):
@@ -83,7 +98,9 @@ def test_relative_paths_are_relative_to_the_file_wherever_one_is(write, tmp_path
     monkeypatch.chdir(tmp_path)
     write(
         '[runtime]\nstore = "sqlite:///b/k.db"\nstate_dir = "state"\n'
-        '[agent]\ncommand = ["bin/agent", "x/y"]\nworkdir = "work"\n',
+        '[agent]\ncommand = ["bin/agent", "x/y"]\nworkdir = "work"\nverify = ["./check", "a/b"]\n'
+        '[agents.other]\ncommand = ["../agent"]\n[agents.third]\nkind = "callable"\ncallable = "a.b:c"\n'
+        '[notify]\ncommand = ["./notice"]\n',
         "sub/other.toml",
     )
 
@@ -94,6 +111,11 @@ def test_relative_paths_are_relative_to_the_file_wherever_one_is(write, tmp_path
     assert settings.runtime.state_dir == folder / "state"
     assert settings.agent.command == (f"{folder}/bin/agent", "x/y")
     assert settings.agent.workdir == folder / "work"
+    assert settings.agent.verify == (f"{folder}/check", "a/b")
+    assert settings.agents["other"].command == (f"{folder}/../agent",)
+    assert settings.agents["other"].workdir == folder
+    assert settings.agents["third"].folder == settings.agents["third"].workdir == folder
+    assert settings.notify.command == (f"{folder}/notice",)
 
 
 def test_absolute_paths_stay_as_they_are(write):
@@ -188,7 +210,38 @@ def test_an_unknown_key_that_resembles_nothing_gets_the_known_ones(write):
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("", "agent.command: missing"),
+        ("", 'agent.command: missing: kind "command" needs it'),
+        ("agent.kind = 'callable'", 'agent.callable: missing: kind "callable" needs it'),
+        (AGENT + "callable = 'a:b'", 'agent.callable: goes only with kind "callable"'),
+        (CALLABLE + "command = ['a']", 'agent.command: goes only with kind "command"'),
+        (CALLABLE + "interactive = true", 'agent.interactive: goes only with kind "command"'),
+        (CALLABLE + "progress = 'lines'", 'agent.progress: goes only with kind "command"'),
+        ("agent.kind = 'claude'", "agent.kind: must be 'command' or 'callable', not \"claude\""),
+        ("agent = {kind = 'callable', callable = 'agent'}", 'agent.callable: must be "module:function", such as'),
+        ("agent = {kind = 'callable', callable = 'a.1:run'}", 'agent.callable: must be "module:function", such as'),
+        ("agent = {kind = 'callable', callable = ''}", 'agent.callable: must be "module:function", such as'),
+        (AGENT + "verify = ['']", "agent.verify: must name a program first"),
+        (AGENT + "interactive = 1", "agent.interactive: must be true or false, not 1"),
+        (AGENT + "[agents.review]", 'agents.review.command: missing: kind "command" needs it'),
+        (AGENT + "[agents.review]\nkind = 'callable'", 'agents.review.callable: missing: kind "callable" needs it'),
+        (
+            AGENT + "[agents.review]\ncommand = ['a']\ntimout_seconds = 1",
+            "agents.review.timout_seconds: unknown key; did",
+        ),
+        (
+            AGENT + "[agents.review]\ncommand = ['a']\nlease_seconds = 1",
+            "agents.review.lease_seconds: unknown key; did you",
+        ),
+        (AGENT + "[agents.'Re view']\ncommand = ['a']", 'agents."Re view": no name for a table: at most 64 of a-z'),
+        (AGENT + "[agents]\ncommand = ['a']", "agents.command: must be a table, not a list"),
+        ("agents = 3\n" + AGENT, "agents: must be a table, not 3"),
+        (AGENT + "[agnets.review]", "agnets: unknown key; did you mean 'agents'?"),
+        (AGENT + "[notify]\non = ['blocked', 'boiled']", "notify.on[1]: must be 'blocked', 'paused', 'gave_up' or"),
+        (AGENT + "[notify]\ncommand = 'mail'", 'notify.command: must be a list, not "mail"'),
+        (AGENT + "[notify]\ntimeout_seconds = 0", "notify.timeout_seconds: must be greater than 0, not 0"),
+        ("[runtime]\nlog_format = 'xml'\n" + AGENT, "runtime.log_format: must be 'text' or 'json', not \"xml\""),
+        ("[runtime]\nkeep_days = 0\n" + AGENT, "runtime.keep_days: must be greater than 0, not 0"),
+        ("[heartbeat]\ntool_seconds = -1\n" + AGENT, "heartbeat.tool_seconds: must be greater than or equal to 0, not"),
         ("agent = 3", "agent: must be a table, not 3"),
         ("path = 3\n" + AGENT, "path: unknown key; known here: runtime, supervisor, poller"),
         ('[agent]\ncommand = "ls -l"', 'agent.command: must be a list, not "ls -l"'),
@@ -280,41 +333,120 @@ def test_the_shipped_file_is_valid_and_shows_every_key_with_its_default(write):
             assert getattr(shipped, name) == getattr(bare, name)
     text = SHIPPED.read_text(encoding="utf-8")
     assert [path for path in leaves(Document) if not re.search(rf"^(# )?{path} = ", text, re.MULTILINE)] == []
-    assert {key: value for key, value in tomllib.loads(text)["agent"].items() if key != "command"} == {
-        "kind": "command",
-        "timeout_seconds": 0,
-        "stall_seconds": 0,
-        "grace_seconds": 5,
-        "workdir": ".",
-        "env_allow": ["PATH", "HOME", "LANG", "TMPDIR"],
-        "progress": "lines",
-    }
+    written = tomllib.loads(text)["agent"]
+    assert Agent(**written).model_dump(exclude={"command"}) == Agent(command=["true"]).model_dump(exclude={"command"})
 
 
 def leaves(model):
     for name, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
-            yield from leaves(field.annotation)
+        table, is_named = table_of(field)
+        if table:
+            yield from () if is_named else leaves(table)
         else:
             yield name
 
 
-def test_every_key_is_described(subtests):
-    for model in Section.__subclasses__():
+def sections(model=Document):
+    yield model
+    for field in model.model_fields.values():
+        table, _ = table_of(field)
+        if table:
+            yield from sections(table)
+
+
+def test_the_page_about_the_file_is_what_the_models_say():
+    path = SHIPPED.parent / "docs" / "configuration.md"
+    said = path.read_text(encoding="utf-8")
+
+    assert said == reference.page(), "make it anew: python -m kora.config.reference > docs/configuration.md"
+    assert [key for key in leaves(Document) if f"\n| `{key}` | " not in said] == []
+
+
+def test_every_example_of_the_page_is_valid(write, subtests):
+    for example in re.findall(r"^```toml\n(.*?)^```$", reference.page(), re.DOTALL | re.MULTILINE):
+        with subtests.test(example=example):
+            load(write(example if "[agent]" in example else example + AGENT), {})
+
+
+def test_every_key_is_described_and_a_duration_has_its_unit_in_its_name(subtests):
+    for model in sections():
         for name, field in model.model_fields.items():
-            nested = isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-            if model.__name__ != "Settings" and not nested:
+            if table_of(field)[0] is None:
                 with subtests.test(key=f"{model.__name__}.{name}"):
                     assert field.description
+                    assert (field.annotation is float) == name.endswith(("_seconds", "_days", "_factor"))
 
 
-def test_the_agents_settings_reach_the_command_agent_unchanged(write):
-    agent = load(write(AGENT + "timeout_seconds = 7\ngrace_seconds = 0.5\nprogress = 'protocol'\n"), {}).agent
-    handed_on = agent.command_settings()
+def test_the_command_agents_settings_reach_it_unchanged(write, tmp_path):
+    more = "timeout_seconds = 7\ngrace_seconds = 0.5\nprogress = 'protocol'\ninteractive = true\nverify = ['make']\n"
+    settings = load(write(f"{AGENT}{more}[agents.other]\ncommand = ['false']"), {})
 
-    for name in type(agent).model_fields:
-        if name != "kind":
-            assert getattr(handed_on, name) == getattr(agent, name)
+    for agent in (settings.agent, settings.agents["other"]):
+        assert isinstance(agent.spec(), CommandSettings)
+        for field in fields(agent.spec()):
+            assert getattr(agent.spec(), field.name) == getattr(agent, field.name)
+    assert settings.agent.spec().verify == ("make",)
+    assert settings.agents["other"].spec().timeout_seconds == 0
+
+
+def test_the_callables_settings_reach_it_unchanged(write, tmp_path):
+    spec = load(write(CALLABLE + "stall_seconds = 7\nworkdir = 'x'\nverify = ['./check']\n"), {}).agent.spec()
+
+    assert isinstance(spec, CallableSettings)
+    assert (spec.function, spec.folder, spec.workdir) == ("agent:run", tmp_path, tmp_path / "x")
+    assert (spec.stall_seconds, spec.verify) == (7, (f"{tmp_path}/check",))
+
+
+def test_a_near_miss_is_named_also_in_the_table_of_a_named_agent(write):
+    text = AGENT + "[agents.review]\ncommand = ['a']\ntimout_seconds = 1\nlease_seconds = 1\nverfy = []\n"
+
+    assert faults_of(write(text)) == [
+        "agents.review.timout_seconds: unknown key; did you mean 'timeout_seconds'?",
+        "agents.review.lease_seconds: unknown key; did you mean 'poller.lease_seconds'?",
+        "agents.review.verfy: unknown key; did you mean 'verify'?",
+    ]
+
+
+def test_every_fault_of_every_agent_is_listed_once(write):
+    text = """
+agent = {callable = "a:b", interactive = 3}
+[agents.one]
+kind = "callable"
+interactive = "yes"
+grace_seconds = -1
+[agents."two words"]
+[agents.three]
+comand = ["x"]
+callable = 3
+"""
+    assert sorted(fault.split(": ")[0] for fault in faults_of(write(text))) == [
+        "agent.callable",
+        "agent.command",
+        "agent.interactive",
+        'agents."two words"',
+        'agents."two words".command',
+        "agents.one.callable",
+        "agents.one.grace_seconds",
+        "agents.one.interactive",
+        "agents.three.callable",
+        "agents.three.comand",
+        "agents.three.command",
+    ]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=70))
+def test_an_agent_may_have_just_the_names_that_a_ticket_may_give(name):
+    table = {"agent": {"command": ["true"]}, "agents": {name: {"command": ["true"]}}}
+
+    assert valid(Document, table) == valid(NewTicket, {"ticket_title": "t", "agent": name})
+
+
+def valid(model, data):
+    try:
+        model.model_validate(data)
+    except ValidationError:
+        return False
+    return True
 
 
 WRONG = {

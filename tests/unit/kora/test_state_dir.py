@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from loguru import logger
 
 from kora.domain.ids import new_id
 from kora.errors import StartError
@@ -18,6 +20,14 @@ HOLD = "import sys, os, fcntl; fd = int(sys.argv[1]); print('up', flush=True); s
 @pytest.fixture
 def path(tmp_path):
     return tmp_path / "state"
+
+
+@pytest.fixture
+def warnings():
+    lines = []
+    number = logger.add(lambda message: lines.append(message.record["message"]), level="WARNING")
+    yield lines
+    logger.remove(number)
 
 
 def test_one_runtime_at_a_time(path):
@@ -80,3 +90,49 @@ def test_a_state_directory_that_was_taken_away_is_no_reason_to_stop(path):
     assert state_dir.ended() == ()
     assert state_dir.ended() == ()
     state_dir.close()
+
+
+def refuse_to_unlink(*_args, **_options):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_marks_that_cannot_be_removed_are_said_once_and_not_found_again(path, monkeypatch, warnings):
+    for name in ("one", "two"):
+        predecessor = StateDir(path)
+        predecessor.register(name)
+        predecessor.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", refuse_to_unlink)
+        state_dir = StateDir(path)
+        state_dir.register("three")
+        assert sorted(state_dir.ended()) == ["one", "two"]
+        state_dir.forget(["one", "two"])
+        assert state_dir.ended() == (), "or each tick would return their claims once more"
+        state_dir.unregister()
+        state_dir.close()
+    [line] = warnings
+    assert "cannot be removed: Permission denied" in line
+    successor = StateDir(path)
+    assert sorted(successor.ended()) == ["one", "three", "two"]
+    successor.close()
+
+
+def test_a_state_directory_that_was_taken_away_does_not_stop_the_leaving(path, warnings):
+    state_dir = StateDir(path)
+    state_dir.register("one")
+    (path / "runtimes" / "one").unlink()
+    (path / "runtimes").rmdir()
+    (path / "runtimes").touch()
+    state_dir.unregister()
+    state_dir.close()
+    [line] = warnings
+    assert str(path / "runtimes" / "one") in line
+
+
+def test_a_mark_that_cannot_be_made_is_refused_with_the_key_to_set(path):
+    state_dir = StateDir(path)
+    (path / "runtimes").rmdir()
+    with pytest.raises(StartError, match=r"state/runtimes: .*runtime\.state_dir"):
+        state_dir.register(new_id())
+    state_dir.close()
+    StateDir(path).close()

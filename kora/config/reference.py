@@ -1,0 +1,191 @@
+"""The page about the configuration file, made from the models: `python -m kora.config.reference` prints it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from kora.config.agent import NEEDED, Agent
+from kora.config.faults import table_of
+from kora.config.sections import Child, Document
+from kora.config.values import YEAR_SECONDS
+
+_HEAD: Final = """\
+# The configuration file
+
+<!-- Made by `python -m kora.config.reference` from the models in kora/config; a test holds it to them. -->
+
+Kora reads one TOML file: the one that `--config FILE` names, else the one that `KORA_CONFIG` names, else
+`supervisor.toml` in the working directory, else the one that ships. `KORA_STORE` overrides `runtime.store`.
+`kora-actors init` writes a small file to begin with; the [`supervisor.toml`](../supervisor.toml) that ships shows
+every key.
+
+- Every key has a default, but what the agent is: `agent.command`, or `agent.callable`.
+- The unit of a duration stands at the end of its name; seconds may be fractional.
+- A relative path is relative to the file (in `KORA_STORE`: to the working directory). So is a program that is named
+  with a slash; one without is searched in `PATH`.
+- A key that is not known, or a value of the wrong type, is a fault. All faults are listed at once, each with its
+  key, and nothing is started.
+
+```toml
+[agent]
+command = ["python3", "agent.py"]
+```
+
+is a whole configuration.
+"""
+
+_ABOUT: Final = {
+    "runtime": """\
+The log goes to stderr. With `log_format = "json"` each line is one object, which always has the keys `time` (RFC 3339,
+UTC), `level`, `actor`, `runtime`, `ticket`, `attempt`, `message` and `exception`; what is not known is null. In both
+formats `***` stands for what is recognised as a secret: by the name before it (`password=`, `"api_key":`, `--token`,
+`Authorization:`), by its shape (the tokens of well-known services, private keys), or because an environment variable
+of such a name holds it. When the log is not read, or cannot be written, nobody waits for it: lines are left out, and
+how many is said as soon as it can be.
+""",
+    "agent": """\
+Each ticket is done by an attempt of the agent. A `command` is started for each attempt and reads its ticket as one
+JSON object from stdin. A `callable` is called in the runtime's own process, as `run(ticket, work)`:
+
+```toml
+[agent]
+kind = "callable"
+callable = "agent:run"          # the function run of agent.py beside this file
+verify = ["make", "test"]       # what it says is done counts only when this exits with 0
+timeout_seconds = 3600
+```
+
+A command can be killed, and is, with all that it has started; a callable cannot. One that goes on after its lease
+was lost changes nothing on the board any more, but may overlap the attempt that follows. `command`, `interactive`
+and `progress` go only with a command, `callable` only with a callable.
+""",
+    "agents": """\
+Further agents, each in a table with a name of its own: at most 64 of a-z, 0-9, `_` and `-`, a letter or digit
+first. They do the tickets that name them (`ticket add --agent review …`). The keys are those of `[agent]`, with the
+same defaults: nothing is inherited from `[agent]`.
+
+```toml
+[agents.review]
+command = ["bin/review", "{ticket_title}"]
+stall_seconds = 300
+
+[agents.count]
+kind = "callable"
+callable = "agents.counting:run"
+```
+""",
+    "supervisor.children": """\
+One table for each child that is to be treated otherwise: `clock`, `state_holder`, `ledger`, `worker` (all Workers),
+`heartbeat`, `control`, `poller`. They share these keys. The `state_holder`, which only mirrors, may also be
+"temporary": never restarted.
+
+```toml
+[supervisor.children.worker]
+shutdown_seconds = 30
+```
+""",
+    "notify": """\
+The command is run once for each notice of this runtime's own, one at a time, in the folder of the configuration
+file, with the runtime's environment and with `KORA_NOTICE` set to the notice's name. Its stdin is the event, as
+`events --json` shows it. It can do no harm: when it fails, hangs or is not there, that is one warning in the log,
+and the work goes on. When notices come faster than it tells them, the oldest of more than 100 are left out.
+
+```toml
+[notify]
+command = ["sh", "-c", "mail -s \\"kora: $KORA_NOTICE\\" ops@example.org"]
+on = ["blocked", "gave_up"]
+```
+
+| notice | what happened |
+|---|---|
+| `blocked` | a ticket waits for an operator: attempted too often, or a ticket that it waits for has failed |
+| `paused` | the runtime claims nothing more until somebody, or a date, ends that |
+| `gave_up` | the supervisor restarted a part too often; the runtime ends, unless it was the mirror alone |
+| `poisoned` | a ticket is `failed_terminal`: it failed three times, or its agent said so |
+""",
+}
+
+
+_UNITS: Final = ("seconds", "days")
+_PLAIN: Final = {"string": "text", "path": "path", "boolean": "`true` or `false`", "array": "list of text"}
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    return _HEAD + "".join(_chapter(name, field) for name, field in Document.model_fields.items())
+
+
+def _chapter(name: str, field: FieldInfo) -> str:
+    table, is_named = table_of(field)
+    if table is None:
+        raise TypeError(f"{name} is no table")
+    if is_named:
+        return f"\n## `[{name}.NAME]`\n\n{_ABOUT[name]}"
+    chapter = _section(f"## `[{name}]`", table, _ABOUT.get(name))
+    if name == "supervisor":
+        chapter += _section("### `[supervisor.children.NAME]`", Child, _ABOUT["supervisor.children"])
+    return chapter
+
+
+def _section(title: str, model: type[BaseModel], about: str | None) -> str:
+    parts = ["", title, "", model.__doc__ or "", ""]
+    parts += [about] if about else []
+    parts += ["| key | value | default | meaning |", "|---|---|---|---|", *_rows(model)]
+    return "\n".join([*parts, ""])
+
+
+def _rows(model: type[BaseModel]) -> Iterator[str]:
+    schema = model.model_json_schema()["properties"]
+    for name, field in model.model_fields.items():
+        if table_of(field)[0] is None:
+            unit = name.rpartition("_")[2]
+            default = "-" if model is Agent and name in NEEDED.values() else _default(field)
+            cells = (f"`{name}`", _allowed(schema[name], unit), default, field.description or "")
+            yield f"| {' | '.join(cells)} |"
+
+
+def _allowed(schema: dict[str, Any], unit: str) -> str:
+    """What the key may be, in words."""
+    match schema:
+        case {"enum": choices} | {"items": {"enum": choices}}:
+            known = ", ".join(map(_spelled, choices))
+            return known if "enum" in schema else f"list of {known}"
+        case {"type": "integer" | "number" as kind}:
+            what = "whole number" if kind == "integer" else "number"
+            return (unit if unit in _UNITS else what) + _bounds(schema)
+        case {"const": choice}:
+            return _spelled(choice)
+        case {"maxLength": longest}:
+            return f"text of at most {longest} characters"
+    return _PLAIN[schema.get("format", schema["type"])]
+
+
+def _bounds(schema: dict[str, Any]) -> str:
+    least, above, most = (schema.get(key) for key in ("minimum", "exclusiveMinimum", "maximum"))
+    if least is not None and most != YEAR_SECONDS:
+        return f", {least:,} to {most:,}"
+    # The longest time that is taken is a year, which nobody needs to be told.
+    lower = f", more than {above:,}" if above is not None else f", {least:,} or more"
+    return lower if most == YEAR_SECONDS else f"{lower}, at most {most:,}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.default_factory is not None:
+        return "derived"
+    if isinstance(field.default, float):
+        return f"`{field.default:g}`"
+    return _spelled(field.default)
+
+
+def _spelled(value: object) -> str:
+    return f"`{json.dumps(value, default=str)}`"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

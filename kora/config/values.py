@@ -1,0 +1,62 @@
+"""The kinds of values that a key may have, and the checks that go with them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+YEAR_SECONDS: Final = 31_536_000
+SQLITE: Final = "sqlite:///"
+
+
+def no_nul(text: str) -> str:
+    """The text, if a C program can take it. Raises `ValueError`."""
+    if "\0" in text:
+        raise ValueError("must not contain a NUL character")
+    return text
+
+
+def printable(text: str) -> str:
+    """The text, if it can be shown as it is. Raises `ValueError`."""
+    if not text.isprintable():
+        raise ValueError("must consist of printable characters")
+    return text
+
+
+def store_url(url: str) -> str:
+    """The URL, if it names a store that can be opened. Raises `ValueError`."""
+    if not url.startswith(SQLITE) or url == SQLITE:
+        raise ValueError(f"must be {SQLITE}FILE")
+    if url == f"{SQLITE}:memory:":
+        raise ValueError(f"must be {SQLITE}FILE: a database in memory cannot be shared")
+    return no_nul(url)
+
+
+def variable(name: str) -> str:
+    """The name, if an environment variable can have it. Raises `ValueError`."""
+    if not name or "=" in name:
+        raise ValueError("must be the name of an environment variable")
+    return no_nul(name)
+
+
+def names_a_program(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The argument list, if it is empty or begins with a program. Raises `ValueError`."""
+    if command and not command[0]:
+        raise ValueError("must name a program first")
+    return command
+
+
+PositiveSeconds = Annotated[float, Field(gt=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=YEAR_SECONDS, allow_inf_nan=False)]
+Argument = Annotated[str, AfterValidator(no_nul)]
+Arguments = Annotated[tuple[Argument, ...], Field(strict=False), AfterValidator(names_a_program)]
+Days = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
+Place = Annotated[Path, Field(strict=False), AfterValidator(lambda path: Path(no_nul(str(path))))]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys are faults, and nothing is converted from one type to another."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
