@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kora.cli import verbs
+from kora.cli.attempt_log import attempt_line, log
 from kora.cli.invocation import invocation, known_id, login_name
-from kora.cli.output import document, documents, fields, say, table
+from kora.cli.output import document, documents, fields, plain_document, say, table
 
 if TYPE_CHECKING:
+    from kora.config import Settings
     from kora.domain.ticket import NewTicket, Status, Ticket
+    from kora.store.port import Reader
 
-app = typer.Typer(help="The board: add, import, list and show tickets.", rich_markup_mode=None)
+app = typer.Typer(help="The board: put tickets on it, look at them, decide about them.", rich_markup_mode=None)
+AgentName = Annotated[
+    str | None,
+    typer.Option(
+        "--agent", metavar="NAME", help="Which [agents.NAME] of the configuration does it: [agent], if not said."
+    ),
+]
+Blockers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--blocked-by",
+        metavar="ID",
+        help="A ticket that must be completed first; may be repeated.",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 _COLUMNS = ("ticket_id", "sea_status", "sea_priority", "attempts", "ticket_title")
@@ -23,10 +43,12 @@ _OPTION_OF_FIELD = {
     "sea_priority": "--priority",
     "sea_idea_kind": "--kind",
     "assigned_to_actor_id": "--assign",
+    "agent": "--agent",
+    "blocked_by": "--blocked-by",
 }
 
 
-@app.command("add")
+@app.command("add", short_help="Put a ticket on the board.")
 def add(
     context: typer.Context,
     title: Annotated[str, typer.Argument(metavar="TITLE", help="What is to be done, in a line.", show_default=False)],
@@ -45,6 +67,8 @@ def add(
         str | None,
         typer.Option("--assign", metavar="ACTOR", help="Who is to do it: the configuration's actor, if not said."),
     ] = None,
+    agent: AgentName = None,
+    blocked_by: Blockers = None,
     as_json: AsJson = False,
 ) -> None:
     """Put a ticket on the board.
@@ -53,6 +77,7 @@ def add(
     Examples:
       kora-actors ticket add "Weigh the anchor"
       kora-actors ticket add --priority high --objective "All of them" "Count the sails" --json
+      kora-actors ticket add --agent review --blocked-by 0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3 "Look it over"
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     said = {
         "ticket_title": title,
@@ -60,9 +85,15 @@ def add(
         "sea_priority": priority,
         "sea_idea_kind": kind,
         "assigned_to_actor_id": assign,
+        "agent": agent,
     }
-    ticket = _new_ticket(context, {name: value for name, value in said.items() if value is not None})
-    with invocation(context).store() as store:
+    call = invocation(context)
+    settings = call.settings()
+    if agent is not None and agent not in settings.agents:
+        raise typer.BadParameter(_no_such_agent(settings, agent), ctx=context, param_hint="--agent")
+    given = {name: value for name, value in said.items() if value is not None}
+    ticket = _new_ticket(context, given, [known_id(context, each, "--blocked-by") for each in blocked_by or []])
+    with call.store(settings) as store:
         board = store.board()
         try:
             (ticket_id,) = board.add([ticket], who=login_name())
@@ -92,7 +123,8 @@ def import_file(
     \b
     A line: {"ticket_title": "Weigh the anchor", "sea_priority": "high"}
     Other fields: ticket_objective, sea_idea_kind, sea_captured_at,
-    assigned_to_actor_id, next_eligible_at.
+    assigned_to_actor_id, next_eligible_at, agent, blocked_by (a list of
+    ids, also of this file), ticket_id (so that others can name it).
     \b
     Examples:
       kora-actors ticket import plan.jsonl
@@ -100,21 +132,17 @@ def import_file(
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     from kora.cli.intake import checked
 
-    with checked(file) as tickets, invocation(context).store() as store:
-        board = store.board()
-        try:
-            ids = board.add(tickets, who=login_name())
-        finally:
-            board.close()
+    call = invocation(context)
+    settings = call.settings()
+    with checked(file, agents=settings.agents) as tickets, call.board(settings) as board:
+        ids = board.add(tickets, who=login_name())
     if as_json:
-        import orjson
-
-        document(orjson.dumps({"imported": len(ids), "ticket_ids": ids}).decode())
+        plain_document({"imported": len(ids), "ticket_ids": ids})
     else:
         say(f"imported {len(ids)} ticket{'s' if len(ids) != 1 else ''}")
 
 
-@app.command("list")
+@app.command("list", short_help="Show the board, oldest first.")
 def list_tickets(
     context: typer.Context,
     *,
@@ -138,57 +166,67 @@ def list_tickets(
       kora-actors ticket list --limit 10 --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     wanted = _known_statuses(context, statuses or [])
-    with invocation(context).store() as store:
-        reader = store.reader()
-        try:
-            found = reader.tickets(wanted, limit)
-            if as_json:
-                documents(found)
-            else:
-                table(_COLUMNS, _rows(found), "no tickets")
-        finally:
-            reader.close()
+    with invocation(context).reader() as reader:
+        found = reader.tickets(wanted, limit)
+        if as_json:
+            documents(found)
+        else:
+            table(_COLUMNS, _rows(found), "no tickets")
 
 
-@app.command("show")
+@app.command("show", short_help="Show one ticket with all that is known of it.")
 def show(
     context: typer.Context,
     ticket: Annotated[str, typer.Argument(metavar="ID", help="The ticket's id.", show_default=False)],
     *,
     as_json: AsJson = False,
 ) -> None:
-    """Show one ticket with all its fields.
+    """Show one ticket: its fields, how its blockers stand, and its attempts.
 
     \b
     Example:
       kora-actors ticket show 0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     ticket_id = known_id(context, ticket, "ID")
-    with invocation(context).store() as store:
-        reader = store.reader()
-        try:
-            found = reader.ticket(ticket_id)
-        finally:
-            reader.close()
-    if as_json:
-        document(found.model_dump_json())
-    else:
-        fields(found.model_dump())
+    with invocation(context).reader() as reader:
+        found = reader.ticket(ticket_id)
+        if as_json:
+            document(found.model_dump_json())
+        else:
+            fields(_told(found, reader))
 
 
-def _new_ticket(context: typer.Context, said: dict[str, str]) -> NewTicket:
+def _told(ticket: Ticket, reader: Reader) -> dict[str, object]:
+    blockers = [f"{each} {reader.ticket(each).sea_status}" for each in ticket.blocked_by]
+    operations = Counter(str(operation.state) for operation in reader.operations(ticket.ticket_id))
+    counted = ", ".join(f"{count} {state}" for state, count in operations.items())
+    attempts = [attempt_line(attempt) for attempt in reader.attempts(ticket.ticket_id)]
+    return {
+        **ticket.model_dump(),
+        "blocked_by": "\n".join(blockers) or None,
+        "operations": counted or None,
+        "attempts": "\n".join(attempts) or None,
+    }
+
+
+def _new_ticket(context: typer.Context, said: dict[str, str], blockers: list[str]) -> NewTicket:
     from pydantic import ValidationError
 
     from kora.config.faults import explained
     from kora.domain.ticket import NewTicket
 
     try:
-        return NewTicket.model_validate(said)
+        return NewTicket.model_validate({**said, "blocked_by": blockers})
     except ValidationError as error:
         faults = explained(error, NewTicket)
     for field, option in _OPTION_OF_FIELD.items():
         faults = [option + fault.removeprefix(field) if fault.startswith(f"{field}:") else fault for fault in faults]
     raise typer.BadParameter("\n  ".join(faults), ctx=context, param_hint="the ticket")
+
+
+def _no_such_agent(settings: Settings, name: str) -> str:
+    known = ", ".join(settings.agents) or f"none; {settings.path} has no [agents.NAME]"
+    return f"no such agent: {name!r}; there are: {known}"
 
 
 def _known_statuses(context: typer.Context, names: list[str]) -> list[Status]:
@@ -214,3 +252,12 @@ def _rows(tickets: Iterable[Ticket]) -> Iterator[tuple[object, ...]]:
             ticket.work_attempt_count,
             ticket.ticket_title,
         )
+
+
+app.command("log", short_help="Show what an attempt at a ticket printed.")(log)
+app.command("unblock", short_help="Let a ticket that waits for a person be worked again.")(verbs.unblock)
+app.command("force-retry", short_help="Have a failed ticket, or one that waits for its time, worked now.")(
+    verbs.force_retry
+)
+app.command("cancel", short_help="Give a ticket up for good.")(verbs.cancel)
+app.command("reassign", short_help="Give a ticket to another actor.")(verbs.reassign)

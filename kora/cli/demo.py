@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -23,16 +26,20 @@ from kora.domain.resolution import Resolution
 from kora.domain.ticket import NewTicket, Priority, Status, Ticket
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from kora.cli.port import Launcher, RuntimeHandle
     from kora.store.port import ChainReport, Reader
 
 VICTIM: Final = "ledger"
 CRASH_AFTER: Final = 3
 LIMIT_SECONDS: Final = 28.0
+EXIT_OF_SIGNALS: Final = 128
+_ENDING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LOOK_SECONDS: Final = 0.1
 _AGENT: Final = Path(__file__).resolve().parents[2] / "examples" / "demo_agent.py"
 _WORK: Final = tuple(
-    NewTicket(ticket_title=f"Count the primes below {60_000 + 2_500 * number}", sea_priority=priority)
+    NewTicket(ticket_title=f"Primes below {60_000 + 2_500 * number}", sea_priority=priority)
     for number, priority in enumerate([Priority.LOW, Priority.HIGH, Priority.MEDIUM, Priority.CRITICAL] * 3)
 )
 _CONFIGURATION: Final = """\
@@ -70,25 +77,53 @@ class Seen:
 
 
 def perform(launcher: Launcher, *, live: bool) -> int:
-    """Play it through; 0 if every ticket was completed, the actor came back and the chains verify."""
-    folder = Path(tempfile.mkdtemp(prefix="kora-demo-"))
-    keep = True
-    try:
-        with (folder / "demo.log").open("w", encoding="utf-8") as log:
-            logging.configure("DEBUG", log)
-            try:
-                keep = not _play(launcher, _prepare(folder), Live() if live else Plain())
-            finally:
-                logging.shutdown()
-    except KeyboardInterrupt:
-        keep = False
-        raise
-    finally:
-        if keep:
-            complain(f"the demo did not end as it should; its board and its log are in {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
+    """Play it through; 0 if every ticket was completed, the actor came back and the chains verify.
+
+    Interrupted or told to end, it leaves nothing behind; its folder stays only where something went wrong.
+    """
+    with _ended_by_signals():
+        folder = Path(tempfile.mkdtemp(prefix="kora-demo-"))
+        keep = True
+        try:
+            with (folder / "demo.log").open("w", encoding="utf-8") as log:
+                logging.configure("DEBUG", log)
+                try:
+                    keep = not _play(launcher, _prepare(folder), Live() if live else Plain())
+                finally:
+                    logging.shutdown()
+        except (KeyboardInterrupt, SystemExit, BrokenPipeError):
+            keep = False
+            raise
+        finally:
+            if keep:
+                complain(f"the demo did not end as it should; its board and its log are in {folder}")
+            else:
+                shutil.rmtree(folder, ignore_errors=True)
     return 1 if keep else 0
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """The first signal that asks for the end raises; further ones do nothing, so that tidying up is not cut short."""
+    asked = False
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            return
+        asked = True
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
+        raise SystemExit(EXIT_OF_SIGNALS + number)
+
+    # One that is ignored, by nohup or a shell's `&`, stays so.
+    heard = [number for number in _ENDING if signal.getsignal(number) is not signal.SIG_IGN]
+    before = [signal.signal(number, on_signal) for number in heard]
+    try:
+        yield
+    finally:
+        for number, handler in zip(heard, before, strict=True):
+            signal.signal(number, handler)
 
 
 def _prepare(folder: Path) -> Settings:
@@ -114,9 +149,7 @@ def _play(launcher: Launcher, settings: Settings, view: View) -> bool:
         try:
             with view, launcher.open(settings) as handle:
                 handle.start()
-                view.note(
-                    f"{len(_WORK)} tickets, {settings.workers.count} workers; each ticket is a process of its own"
-                )
+                view.begin(settings.workers.count, len(_WORK))
                 _follow(handle, reader, view, seen)
                 handle.drain()
             _read_on(reader, view, seen)
@@ -133,7 +166,7 @@ def _follow(handle: RuntimeHandle, reader: Reader, view: View, seen: Seen) -> No
         view.board(list(reader.tickets()))
         if seen.completed >= CRASH_AFTER and not seen.crashed:
             seen.crashed = True
-            view.note(f"crashing the {VICTIM} on purpose: it is sent a message that it does not know")
+            view.alarm(f"crashing the {VICTIM} on purpose: it is sent a message that it does not know")
             handle.tell(VICTIM, Unknown())
         if VICTIM in seen.restarted and not handle.outstanding().any:
             break
@@ -155,7 +188,7 @@ def _read_on(reader: Reader, view: View, seen: Seen) -> None:
             case EventType.SUPERVISOR_RESTARTED:
                 offender = str(event.payload["offender"])
                 seen.restarted[offender] += 1
-                view.note(f"the supervisor restarted the {offender}")
+                view.recovered(f"the supervisor restarted the {offender}")
 
 
 def _title(reader: Reader, event: Event) -> str:

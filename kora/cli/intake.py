@@ -7,7 +7,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
@@ -15,6 +15,7 @@ from typing import IO, Final
 import orjson
 from pydantic import ValidationError
 
+from kora.cli.progress import Step, bars
 from kora.config.faults import explained, said
 from kora.domain.ticket import NewTicket
 from kora.errors import BoardError, ImportRefusedError
@@ -25,20 +26,20 @@ _BIG_BYTES: Final = 2 * 1_048_576
 _IN_MEMORY_BYTES: Final = 16 * 1_048_576
 _BOM: Final = b"\xef\xbb\xbf"
 
-Step = Callable[[int], None]
-"""told of every line how many bytes it took"""
-
 
 @contextmanager
-def checked(name: str) -> Iterator[Iterator[NewTicket]]:
-    """The file's tickets, one by one, all known to be good. Raises `ImportRefusedError`, which names each bad line."""
+def checked(name: str, *, agents: Collection[str] = ()) -> Iterator[Iterator[NewTicket]]:
+    """The file's tickets, one by one, all known to be good, their agents among these.
+
+    Raises `ImportRefusedError`, which names each bad line.
+    """
     shown = "stdin" if name == "-" else name
     with _open(name, shown) as file:
         size = file.seek(0, os.SEEK_END)
-        with _progress(size) as steps:
-            _check(file, shown, steps("checking"))
+        with bars(shown=size >= _BIG_BYTES) as bar:
+            _check(file, shown, agents, bar("checking", size))
             # Read a second time rather than kept: a file may be larger than the memory.
-            yield _tickets(file, shown, steps("adding"))
+            yield _tickets(file, shown, agents, bar("adding", size))
 
 
 def _open(name: str, shown: str) -> IO[bytes]:
@@ -62,11 +63,11 @@ def _spooled(source: IO[bytes]) -> IO[bytes]:
     return spool
 
 
-def _check(file: IO[bytes], shown: str, step: Step) -> None:
+def _check(file: IO[bytes], shown: str, agents: Collection[str], step: Step) -> None:
     faults: list[str] = []
     total = 0
     for number, line in _lines(file, step):
-        parsed = _parsed(line)
+        parsed = _parsed(line, agents)
         if isinstance(parsed, NewTicket):
             continue
         total += 1
@@ -76,9 +77,9 @@ def _check(file: IO[bytes], shown: str, step: Step) -> None:
         raise ImportRefusedError(shown, faults, total=total)
 
 
-def _tickets(file: IO[bytes], shown: str, step: Step) -> Iterator[NewTicket]:
+def _tickets(file: IO[bytes], shown: str, agents: Collection[str], step: Step) -> Iterator[NewTicket]:
     for number, line in _lines(file, step):
-        parsed = _parsed(line)
+        parsed = _parsed(line, agents)
         if not isinstance(parsed, NewTicket):
             raise ImportRefusedError(shown, [f"line {number}: was changed while it was read"])
         yield parsed
@@ -100,36 +101,26 @@ def _lines(file: IO[bytes], step: Step) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _parsed(line: bytes) -> NewTicket | str:
+def _parsed(line: bytes, agents: Collection[str]) -> NewTicket | str:
     if len(line) > LINE_BYTES:
         return f"longer than {LINE_BYTES:,} bytes"
+    fault = _no_object(line)
+    if fault is not None:
+        return fault
+    try:
+        ticket = NewTicket.model_validate_json(line, strict=True)
+    except ValidationError as error:
+        return "; ".join(explained(error, NewTicket))
+    if ticket.agent is not None and ticket.agent not in agents:
+        return f"agent: the configuration has no [agents.{ticket.agent}]; there are: {', '.join(agents) or 'none'}"
+    return ticket
+
+
+def _no_object(line: bytes) -> str | None:
     try:
         value = orjson.loads(line.decode())
     except UnicodeDecodeError as error:
         return f"not UTF-8 at byte {error.start + 1}"
     except orjson.JSONDecodeError as error:
         return f"no JSON at character {error.pos + 1}: {error.msg}"
-    if not isinstance(value, dict):
-        return f"must be a JSON object, not {said(value)}"
-    try:
-        return NewTicket.model_validate_json(line, strict=True)
-    except ValidationError as error:
-        return "; ".join(explained(error, NewTicket))
-
-
-@contextmanager
-def _progress(size: int) -> Iterator[Callable[[str], Step]]:
-    if size < _BIG_BYTES or not sys.stderr.isatty():
-        yield lambda _: lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-
-        def steps(what: str) -> Step:
-            task = progress.add_task(what, total=size)
-            return lambda taken: progress.advance(task, taken)
-
-        yield steps
+    return None if isinstance(value, dict) else f"must be a JSON object, not {said(value)}"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import getpass
 import os
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +18,7 @@ from kora.cli.output import complain
 if TYPE_CHECKING:
     from kora.cli.port import Launcher
     from kora.config import Settings
-    from kora.store.port import Store
+    from kora.store.port import Board, Reader, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,48 @@ class Invocation:
             ) from None
         return load(find(None if self.config is None else Path(self.config), os.environ, here), os.environ)
 
-    def store(self) -> Store:
+    def store(self, settings: Settings | None = None) -> Store:
         """The board's store. One that is made here is named on stderr: its place may be a slip of the pen."""
-        from kora.store.open import migrate, open_store
+        from kora.store.open import open_store
 
-        runtime = self.settings().runtime
-        before, _ = migrate(runtime.store)
-        if before is None:
+        runtime = (settings or self.settings()).runtime
+        store = open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
+        if store.is_new:
             complain(f"made a new store: {runtime.store}")
-        return open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
+        return store
+
+    @contextmanager
+    def reader(self, settings: Settings | None = None) -> Iterator[Reader]:
+        """A reading handle on the board's store, closed at the end."""
+        with self.store(settings) as store:
+            reader = store.reader()
+            try:
+                yield reader
+            finally:
+                reader.close()
+
+    @contextmanager
+    def board(self, settings: Settings | None = None) -> Iterator[Board]:
+        """An operator's handle on the board's store, closed at the end."""
+        with self.store(settings) as store:
+            board = store.board()
+            try:
+                yield board
+            finally:
+                board.close()
+
+    def typed(self, *words: str) -> str:
+        """What is to be typed here to run this command on the same board."""
+        named = () if self.config is None else ("--config", self.config)
+        return f"{program_here()} {shlex.join((*named, *words))}"
+
+
+def program_here() -> str:
+    """How this program is called from the working directory."""
+    from kora.cli.init import program_as_typed
+    from kora.config import SHIPPED
+
+    return program_as_typed(SHIPPED.parent / "bin" / "kora-actors", Path.cwd())
 
 
 def invocation(context: typer.Context) -> Invocation:
@@ -65,12 +101,13 @@ def login_name() -> str:
         return f"uid {os.getuid()}"
 
 
-def known_id(context: typer.Context, text: str, hint: str) -> str:
+def known_id(context: typer.Context, text: str, hint: str, *, what: str = "ticket") -> str:
     """The id in its canonical spelling. Raises `BadParameter` for what is no UUID."""
     from kora.domain.ids import parse_id
 
     try:
         return parse_id(text)
     except ValueError:
-        message = f"{text!r} is no ticket's id: those are UUIDs, as `ticket list` shows them"
+        where = ", as `ticket list` shows them" if what == "ticket" else ""
+        message = f"{text!r} is no {what}'s id: those are UUIDs{where}"
         raise typer.BadParameter(message, ctx=context, param_hint=hint) from None

@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kora.cli.following import bursts
 from kora.cli.invocation import invocation, known_id
-from kora.cli.output import complain, document, documents, say, table
+from kora.cli.output import Rolling, cells_of, complain, document, documents, say, table
 
 if TYPE_CHECKING:
     from kora.domain.events import Event
     from kora.store.port import ChainReport
 
 _COLUMNS = ("seq", "occurred_at", "event_type", "ticket_id", "payload")
+_BELOW = 2
+_WIDTHS = (6, 27, 35, 36, 0)
+"""what the columns come to: a follower cannot measure what has not happened yet"""
 
 
 def events(
@@ -27,7 +31,12 @@ def events(
         list[str] | None,
         typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on with what is appended from now on, until Ctrl-C.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document; with --follow one object a line.")
+    ] = False,
     verify: Annotated[
         bool, typer.Option("--verify", help="Recompute every chain; name the first broken event and end with 1.")
     ] = False,
@@ -38,28 +47,41 @@ def events(
     Examples:
       kora-actors events --type kora.sea_ticket.resolved
       kora-actors events --ticket 0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3 --json
+      kora-actors events --follow
       kora-actors events --verify
     """  # noqa: D301 - typer is told by a backspace to keep the lines
-    if verify and (ticket or types):
-        message = "goes with neither --ticket nor --type: a chain is verified whole"
+    if verify and (ticket or types or follow):
+        message = "goes with none of --ticket, --type, --follow: every chain is verified whole"
         raise typer.BadParameter(message, ctx=context, param_hint="--verify")
     wanted = _known_types(context, types or [])
     ticket_id = known_id(context, ticket, "--ticket") if ticket is not None else None
-    with invocation(context).store() as store:
-        reader = store.reader()
-        try:
-            if verify:
-                return _tell(reader.verify(), as_json=as_json)
-            if ticket_id is not None:
-                reader.ticket(ticket_id)
-            found = reader.events(ticket_id=ticket_id, event_types=wanted)
-            if as_json:
-                documents(found)
-            else:
-                table(_COLUMNS, _rows(found), "no events")
-        finally:
-            reader.close()
+    with invocation(context).reader() as reader:
+        if verify:
+            return _tell(reader.verify(), as_json=as_json)
+        if ticket_id is not None:
+            reader.ticket(ticket_id)
+
+        def read(after_seq: int = 0) -> Iterator[Event]:
+            return reader.events(ticket_id=ticket_id, event_types=wanted, after_seq=after_seq)
+
+        if follow:
+            _follow(bursts(reader, read), as_json=as_json)
+        elif as_json:
+            documents(read())
+        else:
+            table(_COLUMNS, _rows(read()), "no events", below=_BELOW)
     return 0
+
+
+def _follow(found: Iterable[list[Event]], *, as_json: bool) -> None:
+    """Print for as long as anybody reads."""
+    rolling = None if as_json else Rolling(_COLUMNS, below=_BELOW, least=_WIDTHS)
+    for burst in found:
+        if rolling is not None:
+            rolling.add([cells_of(row) for row in _rows(burst)])
+        else:
+            for event in burst:
+                document(event.model_dump_json())
 
 
 def _rows(events: Iterable[Event]) -> Iterator[tuple[object, ...]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kora.logging import escaped
@@ -14,9 +15,10 @@ from kora.logging import escaped
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from kora.cli.drawing import Drawing
+
 _ROWS_MEASURED: Final = 500
-_GAP: Final = 2
-_LAST_COLUMN_LEAST: Final = 24
+_STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
 def say(text: str) -> None:
@@ -50,19 +52,65 @@ def _nested(value: object) -> str:
     return f"{{{shown(value)}}}" if isinstance(value, Mapping) else shown(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str) -> None:
-    """Print the rows, or one line when there are none: a table on a terminal, else lines of cells parted by tabs."""
-    cells = ([escaped(shown(value)) for value in row] for row in rows)
-    first = next(cells, None)
-    if first is None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str, *, below: int = 1) -> None:
+    """Print the rows, or one line when there are none: a table on a terminal, else lines of cells parted by tabs.
+
+    On a terminal that is too narrow the last columns, `below` of them, go below the others.
+    """
+    every = (cells_of(row) for row in rows)
+    # A column's width is measured on the rows at hand, so that a board of any size starts to appear at once.
+    size = _ROWS_MEASURED if sys.stdout.isatty() else 1
+    first = list(itertools.islice(every, size))
+    if not first:
         say(nothing)
         return
-    every = itertools.chain([first], cells)
-    if sys.stdout.isatty():
-        _draw(columns, every)
-    else:
-        sys.stdout.write("\t".join(columns) + "\n")
-        sys.stdout.writelines("\t".join(row) + "\n" for row in every)
+    rolling = Rolling(columns, below=below)
+    rolling.add(first)
+    while more := list(itertools.islice(every, size)):
+        rolling.add(more)
+
+
+class Rolling:
+    """A table whose rows come bit by bit: drawn on a terminal, else lines of cells parted by tabs."""
+
+    def __init__(self, columns: Sequence[str], *, below: int = 1, least: Sequence[int] = ()) -> None:
+        self._drawing: Drawing | None = None
+        if sys.stdout.isatty():
+            from kora.cli.drawing import Drawing
+
+            self._drawing = Drawing(columns, below=below, least=least)
+        else:
+            sys.stdout.write("\t".join(columns) + "\n")
+
+    def add(self, rows: Sequence[Sequence[str]]) -> None:
+        """Print these rows; their cells are escaped already (`cells_of`)."""
+        if self._drawing is not None:
+            self._drawing.rows(rows)
+        else:
+            sys.stdout.writelines("\t".join(row) + "\n" for row in rows)
+
+
+def cells_of(row: Sequence[object]) -> list[str]:
+    """The row's values as people read them, escaped."""
+    return [escaped(shown(value)) for value in row]
+
+
+def has_colours() -> bool:
+    """Whether stdout is a terminal that shows colours, and its user wants them."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, *styles: str) -> str:
+    """The text, escaped; in these styles where stdout shows colours. For `write_line`, which does not escape."""
+    plain = escaped(text)
+    if not styles or not plain or not has_colours():
+        return plain
+    return f"\x1b[{';'.join(_STYLES[style] for style in styles)}m{plain}\x1b[0m"
+
+
+def write_line(*parts: str) -> None:
+    """Print one line made of parts that `painted` made."""
+    sys.stdout.write("".join(parts) + "\n")
 
 
 def fields(values: Mapping[str, object]) -> None:
@@ -79,13 +127,19 @@ def document(text: str) -> None:
     _write_raw(f"{text}\n".encode())
 
 
+def plain_document(value: object) -> None:
+    """Print one JSON document made of JSON's own types, dataclasses and moments; these in UTC, with a Z."""
+    _write_raw(_as_json(value) + b"\n")
+
+
+def plain_documents(values: Iterable[object]) -> None:
+    """Print one JSON array, an element a line, as the elements come."""
+    _write_array(map(_as_json, values))
+
+
 def documents(models: Iterable[BaseModel]) -> None:
     """Print one JSON array, an element a line, as the elements come."""
-    part = b"["
-    for model in models:
-        _write_raw(part + b"\n" + model.model_dump_json().encode())
-        part = b","
-    _write_raw(b"[]\n" if part == b"[" else b"\n]\n")
+    _write_array(model.model_dump_json().encode() for model in models)
 
 
 def discard() -> None:
@@ -95,38 +149,32 @@ def discard() -> None:
     os.close(nowhere)
 
 
+def _as_json(value: object) -> bytes:
+    import orjson
+
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _plain(value: object) -> object:
+    match value:
+        case datetime():
+            return shown(value)
+        case Mapping():
+            return dict(value)
+        case Path():
+            return str(value)
+    raise TypeError(f"{type(value).__name__} is not JSON's")
+
+
+def _write_array(elements: Iterable[bytes]) -> None:
+    part = b"["
+    for element in elements:
+        _write_raw(part + b"\n" + element)
+        part = b","
+    _write_raw(b"[]\n" if part == b"[" else b"\n]\n")
+
+
 def _write_raw(content: bytes) -> None:
     # JSON is UTF-8, whatever the terminal's encoding is.
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
-
-
-def _draw(columns: Sequence[str], rows: Iterator[list[str]]) -> None:
-    from rich.cells import cell_len
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console(markup=False, highlight=False, emoji=False)
-    header: list[str] = list(columns)
-    # A column's width is measured on the rows at hand, so that a board of any size starts to appear at once.
-    while batch := list(itertools.islice(rows, _ROWS_MEASURED)):
-        widths = [max(map(cell_len, cells)) for cells in zip(header or columns, *batch, strict=True)]
-        drawn = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), show_header=False)
-        for width in widths[:-1]:
-            drawn.add_column(min_width=width, no_wrap=True)
-        drawn.add_column(overflow="fold")
-        lines = [[Text(cell, style="bold") for cell in header]] if header else []
-        lines += [[Text(cell) for cell in row] for row in batch]
-        if sum(widths[:-1]) + _GAP * len(widths) + _LAST_COLUMN_LEAST <= console.width:
-            for line in lines:
-                drawn.add_row(*line)
-            console.print(drawn)
-        else:
-            # Too narrow for columns of its own: the terminal wraps, and nothing is cut.
-            for line in lines:
-                spaced = [
-                    Text.assemble(cell, " " * (width - cell.cell_len)) for cell, width in zip(line, widths, strict=True)
-                ]
-                console.print(Text(" " * _GAP).join(spaced[:-1] + line[-1:]), soft_wrap=True)
-        header = []

@@ -15,7 +15,7 @@ import typer
 from typer.exceptions import TyperException
 
 from kora import __version__
-from kora.cli import board, log, runtime
+from kora.cli import archive, board, claims, init, log, report, runtime
 from kora.cli.invocation import Invocation, invocation
 from kora.cli.output import complain, discard
 from kora.errors import KoraError
@@ -36,9 +36,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(board.app, name="ticket")
+app.command("init", short_help="Write a configuration and an agent of your own here.")(init.init)
 app.command("run", short_help="Work the board (also without a command).")(runtime.run)
 app.command("demo", short_help="Watch it work: a dozen tickets, one crash.")(runtime.demo)
-app.command("events", short_help="Show the log, or verify it.")(log.events)
+app.command("claims", short_help="Show who works what.")(claims.claims)
+app.command("report", short_help="Show what was done, what failed, what needs a person.")(report.report)
+app.command("events", short_help="Show the log, follow it, or verify it.")(log.events)
+app.command("archive", short_help="Move old events out of the store.")(archive.archive)
 app.command("migrate", short_help="Bring the store's schema up to date.")(runtime.migrate)
 
 
@@ -94,9 +98,10 @@ def _start(
     \b
     Examples:
       kora-actors demo                              see it work, in ten seconds
+      kora-actors init                              begin with an agent of your own
       kora-actors ticket add "Weigh the anchor"     put work on the board
       kora-actors run --until-idle                  work it off
-      kora-actors events --verify                   check the record
+      kora-actors report                            see what came of it
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     context.obj = Invocation(invocation(context).launcher, config)
     return runtime.run(context) if context.invoked_subcommand is None else None

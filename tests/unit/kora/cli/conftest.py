@@ -1,10 +1,14 @@
 """The program called in this process, on a board of its own."""
 
+import contextlib
 import json
+import re
+import time
 
 import pytest
 
 from kora.cli import main
+from kora.cli.invocation import Invocation
 
 CONFIGURATION = '[runtime]\nworkspace = "w"\n[agent]\ncommand = ["true"]\n'
 
@@ -60,3 +64,41 @@ def kora(here, launcher, capsysbinary):
         return Finished(code, captured.out.decode(), captured.err.decode())
 
     return kora
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Have the commands read from this object instead of a store."""
+
+    def reads(reader):
+        monkeypatch.setattr(Invocation, "reader", lambda self, settings=None: contextlib.nullcontext(reader))
+
+    return reads
+
+
+@pytest.fixture
+def utc(monkeypatch):
+    """The zone of this machine is UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def on_terminal(monkeypatch):
+    """Make stdout a terminal of this width; the result tells what it has shown, without colours."""
+
+    def on_terminal(width):
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.delenv("NO_COLOR", raising=False)
+
+    return on_terminal
+
+
+def plain(text):
+    """The lines of what a terminal was sent, without colours and trailing blanks."""
+    return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]

@@ -124,7 +124,7 @@ def test_show_prints_every_field_and_sets_further_lines_in(kora):
 
     lines = kora("ticket", "show", ticket["ticket_id"]).out.splitlines()
 
-    assert {line.split()[0] for line in lines if not line.startswith(" ")} == set(ticket)
+    assert {line.split()[0] for line in lines if not line.startswith(" ")} == {*ticket, "operations", "attempts"}
     assert [line for line in lines if line.startswith("sea_status")] == ["sea_status               assigned"]
     assert "                         sea_status  completed" in lines
 
@@ -216,5 +216,101 @@ def test_a_refused_import_leaves_no_store_behind(kora, here):
     assert not (here / "kora.db").exists()
 
 
-def test_every_command_of_the_board_takes_json():
-    assert {command.name for command in board.app.registered_commands} == {"add", "import", "list", "show"}
+def test_every_command_of_the_board_takes_json(kora):
+    names = {command.name for command in board.app.registered_commands}
+
+    assert names == {
+        "add",
+        "import",
+        "list",
+        "show",
+        "log",
+        "unblock",
+        "force-retry",
+        "cancel",
+        "reassign",
+    }
+    assert all("--json" in kora("ticket", name, "--help").out for name in names)
+
+
+def with_agents(here):
+    text = '[runtime]\nworkspace = "w"\n[agent]\ncommand = ["true"]\n'
+    text += "".join(f'[agents.{name}]\ncommand = ["true"]\n' for name in ("review", "test"))
+    (here / "supervisor.toml").write_text(text)
+
+
+def test_a_ticket_may_name_its_agent_and_what_it_waits_for(kora, here):
+    with_agents(here)
+    first, second = (kora("ticket", "add", title, "--json").document["ticket_id"] for title in ("one", "two"))
+
+    ticket = kora(
+        "ticket", "add", "three", "--agent", "review", "--blocked-by", first, "--blocked-by", second.upper(), "--json"
+    ).document
+
+    assert ticket["agent"] == "review"
+    assert ticket["blocked_by"] == [first, second]
+    shown = kora("ticket", "show", ticket["ticket_id"]).out
+    assert f"blocked_by               {first} assigned\n" in shown
+    assert f"\n                         {second} assigned\n" in shown
+    assert "\nagent                    review\n" in shown
+
+
+def test_an_agent_that_the_configuration_lacks_is_refused_with_the_known_ones(kora, here):
+    done = kora("ticket", "add", "t", "--agent", "review")
+    assert done.code == 2
+    assert f"no such agent: 'review'; there are: none; {here / 'supervisor.toml'} has no [agents.NAME]" in done.err
+
+    with_agents(here)
+    done = kora("ticket", "add", "t", "--agent", "rewiev")
+    assert done.code == 2
+    assert "no such agent: 'rewiev'; there are: review, test" in done.err
+    assert not (here / "kora.db").exists()
+
+
+def test_a_blocker_that_is_no_uuid_is_wrong_usage_and_one_not_on_the_board_is_refused(kora):
+    assert kora("ticket", "add", "t", "--blocked-by", "anchor").code == 2
+    done = kora("ticket", "add", "t", "--blocked-by", NOBODY)
+    assert (done.code, done.out) == (1, "")
+    assert NOBODY in done.err
+    assert kora("ticket", "list").out == "no tickets\n"
+
+
+def test_an_import_takes_agents_and_tickets_that_block_each_other(kora, here):
+    with_agents(here)
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    rows = [
+        {"ticket_title": "after", "ticket_id": ids[0], "blocked_by": [ids[1]], "agent": "test"},
+        {"ticket_title": "before", "ticket_id": ids[1]},
+    ]
+    (here / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    assert kora("ticket", "import", "plan.jsonl", "--json").document == {"imported": 2, "ticket_ids": ids}
+    ticket = kora("ticket", "show", ids[0], "--json").document
+    assert (ticket["agent"], ticket["blocked_by"]) == ("test", [ids[1]])
+
+
+def test_an_import_names_the_lines_whose_agent_is_not_known(kora, here):
+    with_agents(here)
+    (here / "plan.jsonl").write_text('{"ticket_title": "a", "agent": "review"}\n{"ticket_title": "b", "agent": "x"}\n')
+
+    done = kora("ticket", "import", "plan.jsonl")
+
+    assert done.code == 1
+    assert done.err.splitlines()[1:] == [
+        "  line 2: agent: the configuration has no [agents.x]; there are: review, test"
+    ]
+
+
+def test_tickets_that_block_one_another_are_refused(kora, here):
+    ids = [str(uuid.uuid4()) for _ in range(2)]
+    rows = [
+        {"ticket_title": "a", "ticket_id": ids[0], "blocked_by": [ids[1]]},
+        {"ticket_title": "b", "ticket_id": ids[1], "blocked_by": [ids[0]]},
+    ]
+    (here / "plan.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    done = kora("ticket", "import", "plan.jsonl")
+
+    assert done.code == 1
+    assert all(each in done.err for each in ids)
+    assert kora("ticket", "list", "--json").document == []

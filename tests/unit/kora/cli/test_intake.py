@@ -49,12 +49,16 @@ def test_every_field_that_a_user_may_set_is_taken(taken):
         "sea_captured_at": "2026-01-02T03:04:05+02:00",
         "assigned_to_actor_id": "6F1D0A52-6E0F-5C7E-9A35-0B1F0C6D7E11",
         "next_eligible_at": "2026-01-02T03:04:05.678Z",
+        "blocked_by": ["6F1D0A52-6E0F-5C7E-9A35-0B1F0C6D7E12"],
+        "ticket_id": "6F1D0A52-6E0F-5C7E-9A35-0B1F0C6D7E13",
     }
     (ticket,) = taken(json.dumps(line))
 
     assert ticket.sea_priority == "high"
     assert ticket.assigned_to_actor_id == "6f1d0a52-6e0f-5c7e-9a35-0b1f0c6d7e11"
     assert ticket.sea_captured_at.isoformat() == "2026-01-02T01:04:05+00:00"
+    assert ticket.blocked_by == ("6f1d0a52-6e0f-5c7e-9a35-0b1f0c6d7e12",)
+    assert ticket.ticket_id == "6f1d0a52-6e0f-5c7e-9a35-0b1f0c6d7e13"
 
 
 def test_blank_lines_line_ends_and_a_byte_order_mark_do_no_harm(taken):

@@ -47,16 +47,39 @@ def test_a_wide_terminal_gets_columns(terminal):
     assert all(line.startswith("    ") for line in lines[3:])
 
 
-def test_a_narrow_terminal_gets_whole_lines(terminal):
+def lines_of(stream):
+    return [line.rstrip() for line in plain(stream.getvalue()).splitlines()]
+
+
+def test_on_a_narrow_terminal_the_last_column_goes_below_the_others(terminal):
     stream = terminal(40)
 
-    output.table(["id", "title"], [["x" * 36, "a title that is longer than the rest"], ["y", "short"]], "none")
+    output.table(["id", "n", "title"], [["x" * 34, "1", "a title that is much longer than the line is wide"]], "none")
 
-    assert plain(stream.getvalue()).splitlines() == [
-        f"{'id':<36}  title",
-        f"{'x' * 36}  a title that is longer than the rest",
-        f"{'y':<36}  short",
+    assert lines_of(stream) == [
+        f"{'id':<34}  n",
+        "  title",
+        f"{'x' * 34}  1",
+        "  a title that is much longer than the",
+        "  line is wide",
     ]
+
+
+def test_several_columns_may_go_below(terminal):
+    stream = terminal(40)
+
+    output.table(["id", "who", "title"], [["x" * 36, "me", "a title"], ["y", "you", "short"]], "none", below=2)
+
+    assert lines_of(stream) == ["id", "  who  title", "x" * 36, "  me  a title", "y", "  you  short"]
+
+
+def test_what_is_wider_than_the_terminal_is_not_cut(terminal):
+    stream = terminal(30)
+
+    output.table(["id", "title"], [["x" * 50, "y" * 70]], "none")
+
+    assert "x" * 50 in plain(stream.getvalue())
+    assert sum(line.count("y") for line in lines_of(stream)) == 70
 
 
 def test_wide_letters_keep_the_columns_straight(terminal):
@@ -64,7 +87,17 @@ def test_wide_letters_keep_the_columns_straight(terminal):
 
     output.table(["name", "title"], [["日本", "a"], ["abcdef", "b"]], "none")
 
-    assert plain(stream.getvalue()).splitlines()[1:] == ["日本    a", "abcdef  b"]
+    assert lines_of(stream)[1:] == ["日本    a", "abcdef  b"]
+
+
+def test_rows_that_come_one_by_one_keep_the_widths_they_were_given(terminal):
+    stream = terminal(100)
+
+    rolling = output.Rolling(["id", "title"], least=(6, 0))
+    rolling.add([["1", "one"]])
+    rolling.add([["123456", "two"]])
+
+    assert lines_of(stream) == ["id      title", "1       one", "123456  two"]
 
 
 def test_no_colour_where_none_is_wanted(terminal, monkeypatch):
@@ -115,6 +148,18 @@ def test_rows_are_printed_as_they_come(capsys):
 )
 def test_values_as_people_read_them(value, text):
     assert output.shown(value) == text
+
+
+def test_only_a_terminal_is_painted(terminal, monkeypatch, capsys):
+    assert output.painted("a\x1b[2J", "red") == "a\\u001b[2J"
+    terminal(80)
+    assert output.painted("a\x1b[2J", "red") == "\x1b[31ma\\u001b[2J\x1b[0m"
+    assert output.painted("a") == "a"
+    monkeypatch.setenv("TERM", "dumb")
+    assert output.painted("a", "red") == "a"
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert output.painted("a", "red") == "a"
 
 
 texts = st.text(st.characters(), max_size=30)

@@ -45,7 +45,7 @@ def test_a_bad_configuration_ends_every_command_with_all_its_faults(kora, here, 
             f"kora-actors: {here / 'supervisor.toml'}: 3 faults",
             "  runtime.stor: unknown key; did you mean 'store'?",
             "  workers.count: must be greater than or equal to 1, not 0",
-            "  agent.command: missing",
+            '  agent.command: missing: kind "command" needs it',
         ]
     assert launcher.runs == []
 
@@ -98,6 +98,15 @@ def test_wrong_usage_ends_with_2_and_says_where_to_look(kora, arguments, message
         ["ticket", "import"],
         ["ticket", "list"],
         ["ticket", "show"],
+        ["ticket", "log"],
+        ["ticket", "unblock"],
+        ["ticket", "force-retry"],
+        ["ticket", "cancel"],
+        ["ticket", "reassign"],
+        ["init"],
+        ["claims"],
+        ["report"],
+        ["archive"],
     ],
 )
 def test_every_help_shows_an_example_that_begins_with_the_program(kora, command):
