@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, NoReturn
 
 from kora.cli import main
 
@@ -28,5 +30,15 @@ class Launcher:
         return app.Runtime(settings)
 
 
+def _leave(code: int) -> NoReturn:
+    """End the process, also where a callable has left threads behind that Python would wait for."""
+    strangers = [each for each in threading.enumerate() if not each.daemon and each is not threading.main_thread()]
+    if strangers:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Launcher()))
+    _leave(main(Launcher()))

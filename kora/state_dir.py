@@ -34,25 +34,31 @@ class StateDir:
         self._own: str | None = None
         self._own_fd = -1
         self._predecessors: dict[str, int] = {}
+        self._kept: list[int] = []
+        """the locks of predecessors whose marks cannot be removed: as long as they are held, nobody is found there"""
         self._unreadable = False
+        self._unwritable = False
         try:
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._runtimes.mkdir(mode=0o700, exist_ok=True)
             self._lock_fd = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            raise StartError(
-                f"{path}: the state directory cannot be used: {error.strerror}. "
-                "Set runtime.state_dir to a directory that can be written."
-            ) from None
+            raise _unusable(path, error) from None
         self._lock()
 
     def register(self, runtime_id: str) -> int:
-        """Mark this runtime's presence; the descriptor, already locked, is for its spawner to inherit."""
+        """Mark this runtime's presence; the descriptor, already locked, is for its spawner to inherit.
+
+        Raises `StartError` when that cannot be written.
+        """
         self._own = runtime_id
-        self._own_fd = os.open(self._runtimes / runtime_id, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._own_fd, fcntl.LOCK_SH)
-        for directory in (self._runtimes, self.path):
-            _sync(directory)
+        try:
+            self._own_fd = os.open(self._runtimes / runtime_id, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._own_fd, fcntl.LOCK_SH)
+            for directory in (self._runtimes, self.path):
+                _sync(directory)
+        except OSError as error:
+            raise _unusable(self._runtimes, error) from None
         return self._own_fd
 
     def ended(self) -> Sequence[str]:
@@ -70,26 +76,45 @@ class StateDir:
         return tuple(self._predecessors)
 
     def forget(self, runtime_ids: Sequence[str]) -> None:
-        """Their claims are returned: nothing of them remains to be done."""
+        """Their claims are returned: nothing of them remains to be done.
+
+        A mark that cannot be removed stays locked, so that it is not found again; a successor finds it, to no harm.
+        """
         for runtime_id in runtime_ids:
             fd = self._predecessors.pop(runtime_id, None)
-            if fd is not None:
-                (self._runtimes / runtime_id).unlink(missing_ok=True)
+            if fd is None:
+                continue
+            if self._remove(runtime_id):
                 os.close(fd)
+            else:
+                self._kept.append(fd)
 
     def unregister(self) -> None:
         """This runtime holds nothing: there is nothing for a successor to return."""
         if self._own is not None:
-            (self._runtimes / self._own).unlink(missing_ok=True)
+            self._remove(self._own)
 
     def close(self) -> None:
         """Leave."""
-        if self._own is not None:
+        if self._own_fd >= 0:
             os.close(self._own_fd)
-        for fd in self._predecessors.values():
+        for fd in (*self._predecessors.values(), *self._kept):
             os.close(fd)
         self._predecessors.clear()
+        self._kept.clear()
         os.close(self._lock_fd)
+
+    def _remove(self, runtime_id: str) -> bool:
+        """Whether the runtime's mark is gone. One that stays is no reason to stop: said once, and left."""
+        mark = self._runtimes / runtime_id
+        try:
+            mark.unlink(missing_ok=True)
+        except OSError as error:
+            if not self._unwritable:
+                logger.warning("{}: cannot be removed: {}; make the directory writable", mark, error.strerror)
+            self._unwritable = True
+            return False
+        return True
 
     def _lock(self) -> None:
         try:
@@ -102,8 +127,19 @@ class StateDir:
                 "Stop that one first, or give this one a runtime.state_dir of its own."
             )
             raise StartError(msg) from None
-        os.ftruncate(self._lock_fd, 0)
-        os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._lock_fd, 0)
+            os.pwrite(self._lock_fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            os.close(self._lock_fd)
+            raise _unusable(self.path, error) from None
+
+
+def _unusable(path: Path, error: OSError) -> StartError:
+    return StartError(
+        f"{path}: the state directory cannot be used: {error.strerror}. "
+        "Make it writable, or set runtime.state_dir to a directory that can be written and has room."
+    )
 
 
 def _seize(path: Path) -> int | None:

@@ -1,21 +1,20 @@
-"""The composition root: the only module of `kora` that knows the actors."""
+"""One runtime: a supervision tree in this process."""
 
 from __future__ import annotations
 
 import os
-import resource
 import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from typing import TYPE_CHECKING, Final, Self
 
-import pykka
 from loguru import logger
 
 from actors import tree
 from actors.messages import Append, Drain, Flush, Held, Transition
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
+from actors.post import Post
 from actors.supervision import (
     ChildSpec,
     CommandTimeoutError,
@@ -25,29 +24,33 @@ from actors.supervision import (
     Supervisor,
     SupervisorSpec,
 )
-from actors.worker import Post
-from kora import __version__, logging
-from kora.agents.command import CommandAgent, resolve_executable
+from kora import __version__
 from kora.agents.containment import Containment
+from kora.agents.record import await_closed
+from kora.app import assembly
+from kora.app.housekeeping import Housekeeping
 from kora.clock import SystemTime
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.domain.state import BOOTED, PrimaryState
-from kora.errors import AgentError, StartError, StoreError, StoreUnavailableError
-from kora.signals import Signals
+from kora.errors import StartError, StoreError, StoreUnavailableError, StoreUnusableError
+from kora.notify import Notifier
 from kora.state_dir import StateDir
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord
 
 if TYPE_CHECKING:
     from kora.config import Settings
+    from kora.signals import Signals
     from kora.store.port import Outstanding
 
 ABORT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
 _START_SECONDS: Final = 30.0
 _FLUSH_SECONDS: Final = 2.0
+_RECORDS_SECONDS: Final = 5.0
+"""for what the last agents printed to be compressed; what is left plain is the next sweep's"""
 _SWITCH_SECONDS: Final = 0.0005
 """how long a thread may keep the interpreter: a busy one would otherwise cost every message 5 ms"""
 
@@ -61,10 +64,8 @@ _REPORTED: Final = {
 Plan = Callable[[tree.Parts, Mapping[str, Post]], Mapping[str, ChildSpec]]
 """which children there are, made from their parts and the Workers' posts"""
 
-_TICKS_A_BEAT: Final = 4
-_DESCRIPTORS_AT_REST: Final = 128
-_DESCRIPTORS_AN_ATTEMPT: Final = 12
-_TICK_LEAST_SECONDS: Final = 0.01
+_OVERRUN: Final = "agents are still there although every grace is over: they are ended now"
+
 _FATAL: Final = frozenset({"child_abandoned", "gave_up"})
 
 
@@ -80,6 +81,8 @@ class Runtime:
         self._opened = ExitStack()
         self._failure: Report | None = None
         self._held: Held | None = None
+        self._outstanding: Outstanding | None = None
+        """as it was when the store was last written"""
         try:
             self._open()
         except BaseException:
@@ -88,12 +91,8 @@ class Runtime:
 
     def _open(self) -> None:
         settings = self._settings
-        agent = settings.agent
-        path = os.environ.get("PATH") if "PATH" in agent.env_allow else None
-        resolve_executable(agent.command, settings.path.parent, path)
-        if not agent.workdir.is_dir():
-            raise AgentError(f"agent.workdir: '{agent.workdir}' is no directory")
-        _allow_descriptors(settings.workers.count)
+        assembly.check_agents(settings)
+        assembly.allow_descriptors(settings.workers.count)
         self._state_dir = StateDir(settings.runtime.state_dir)
         self._opened.callback(self._state_dir.close)
         self._store = self._opened.enter_context(
@@ -105,29 +104,46 @@ class Runtime:
         self._record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
+        self._opened.callback(await_closed, _RECORDS_SECONDS)
         containment = Containment(lock_fd)
         self._opened.callback(containment.close)
-        self._opened.callback(self._end_agents)
         self._time = SystemTime()
         self._posts: dict[str, Post] = tree.posts(settings.workers.count)
-        parts = tree.Parts(
-            agent=CommandAgent(
-                agent.command_settings(), containment, state_dir=settings.runtime.state_dir, time_source=self._time
-            ),
+        agents = assembly.agents(settings, containment, self._time)
+        self._opened.callback(agents.close)
+        # The first of all that is undone, while whatever serves the agents is still there.
+        self._opened.callback(self._end_agents)
+        parts = assembly.parts(
+            settings,
+            agent=agents,
             open_writer=lambda: self._store.writer(self._record),
             open_reader=self._store.reader,
             predecessors=self._state_dir,
             time_source=self._time,
-            workers=settings.workers.count,
-            lease_seconds=settings.poller.lease_seconds,
-            poll_interval_seconds=settings.poller.poll_interval_seconds,
-            heartbeat_seconds=settings.heartbeat.interval_seconds,
-            tick_seconds=_tick_seconds(settings),
-            max_attempts=settings.control.max_attempts,
-            policies=settings.supervisor.children.model_dump(),
         )
         self._children = self._plan(parts, self._posts)
         self._supervise()
+        self._attend()
+
+    def _attend(self) -> None:
+        """Make ready what goes on beside the actors."""
+        settings = self._settings
+        self._housekeeping = Housekeeping(
+            settings.runtime.state_dir,
+            keep_days=settings.runtime.keep_days,
+            time_source=self._time,
+            live=self._is_live,
+        )
+        self._opened.callback(self._housekeeping.close)
+        self._notifier = Notifier(
+            settings.notify.command,
+            on=settings.notify.on,
+            timeout_seconds=settings.notify.timeout_seconds,
+            open_reader=self._store.reader,
+            chain_id=self.runtime_id,
+            workdir=settings.path.parent,
+        )
+        self._opened.callback(self._notifier.close)
 
     def _supervise(self) -> None:
         settings = self._settings.supervisor
@@ -140,6 +156,7 @@ class Runtime:
             strategy=settings.strategy,
             max_restarts=settings.max_restarts,
             within_seconds=settings.within_seconds,
+            plain_errors=(StoreUnusableError,),
         )
         self._supervisor = Supervisor(spec, self._directory, self._on_report)
 
@@ -158,6 +175,8 @@ class Runtime:
             self._supervisor.start(_START_SECONDS)
         except (GaveUpError, CommandTimeoutError) as error:
             raise StartError(f"the actors could not be started: {error}") from None
+        self._housekeeping.start()
+        self._notifier.start()
 
     def tell(self, name: str, message: object) -> None:
         """Send a message to an actor's name."""
@@ -170,7 +189,10 @@ class Runtime:
     def is_idle(self) -> bool:
         """Whether nothing is left that this runtime could come to work. A store that cannot be read has not said so."""
         with suppress(StoreUnavailableError):
-            return not self._reader.outstanding().any
+            if self._outstanding is None or self._reader.changed():
+                self._outstanding = None
+                self._outstanding = self._reader.outstanding()
+            return not self._outstanding.any
         return False
 
     def wait(self, timeout: float) -> bool:
@@ -182,43 +204,68 @@ class Runtime:
     def drain(self, signals: Signals | None = None) -> bool:
         """Claim nothing more, let what runs end, and see its end written. False when something is left under a claim.
 
-        What still runs after `drain_seconds` is ended and released; after a further signal, everything at once.
+        What still runs after `drain_seconds` is ended and released, with its grace; what still runs when every grace is
+        over, and after a further signal everything, is ended at once.
         """
         settings = self._settings
+        grace = max(agent.grace_seconds for agent in (settings.agent, *settings.agents.values()))
         deadline = self._time.boot_seconds() + settings.control.drain_seconds
-        patience = deadline + settings.agent.grace_seconds + ABORT_SECONDS
-        aborted = False
-        while not self._drained() and self._time.boot_seconds() < patience and not self.wait(0.0):
-            if signals and signals.count > 1 and not aborted:
-                aborted = True
-                logger.warning("aborting: the agents are ended now")
-                deadline = self._time.boot_seconds()
-                patience = deadline + ABORT_SECONDS
-            self._tell_drain(Drain(deadline=deadline, at_once=aborted))
+        patience = deadline + grace + ABORT_SECONDS
+        aborted = at_once = False
+        while not self._drained() and not self.wait(0.0):
+            now = self._time.boot_seconds()
+            aborted |= signals is not None and signals.count > 1
+            if now >= patience and at_once:
+                break
+            if not at_once and (aborted or now >= patience):
+                at_once = True
+                logger.warning("aborting: the agents are ended now" if aborted else _OVERRUN)
+                deadline, patience = now, now + ABORT_SECONDS
+            self._tell_drain(Drain(deadline=deadline, at_once=at_once))
             self._listen(_LOOK_SECONDS)
         return not aborted and self._drained()
 
     def close(self) -> None:
         """Stop every actor, end every agent, and leave. Claims that are still held are the successor's to return."""
         with self._opened:
-            for name in (STATE_HOLDER, LEDGER):
-                # What the mirror has yet to say, the Ledger has yet to write.
-                with suppress(pykka.Timeout, pykka.ActorDeadError):
-                    self._directory.ask(name, Flush(), _FLUSH_SECONDS)
-            patience_seconds = sum(child.shutdown_seconds for child in self._children.values()) + ABORT_SECONDS
-            for name in self._supervisor.stop(patience_seconds):
-                logger.warning("{} would not stop and is left behind", name)
+            try:
+                self._flush()
+            finally:
+                self._stop()
+
+    def _flush(self) -> None:
+        # What the mirror has yet to say, the Ledger has yet to write.
+        for name in (STATE_HOLDER, LEDGER):
+            try:
+                self._directory.ask(name, Flush(), _FLUSH_SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever befalls an actor that is asked, all have to be stopped
+                logger.debug("{} was not flushed: {!r}", name, error)
+
+    def _stop(self) -> None:
+        patience_seconds = sum(child.shutdown_seconds for child in self._children.values()) + ABORT_SECONDS
+        try:
+            left_behind = self._supervisor.stop(patience_seconds)
+        except CommandTimeoutError:
+            logger.warning("the actors would not stop within {:g} s and are left behind", patience_seconds)
+            return
+        for name in left_behind:
+            logger.warning("{} would not stop and is left behind", name)
 
     def _end_agents(self) -> None:
-        for post in self._posts.values():
-            if post.agent is not None:
-                post.agent.kill(StopReason.DRAINED)
+        # All of them closed first: an attempt that ends would begin the next.
+        running = [post.close() for post in self._posts.values()]
+        for agent in running:
+            if agent is not None:
+                agent.kill(StopReason.DRAINED)
 
     def _unregister(self) -> None:
         """Leave nothing to return; unless the store says that there is, or says nothing."""
         with suppress(StoreError), closing(self._store.writer(self._record)) as writer:
             if not writer.holds_any([self.runtime_id]):
                 self._state_dir.unregister()
+
+    def _is_live(self, work_attempt_id: str) -> bool:
+        return any(post.has(work_attempt_id) for post in self._posts.values())
 
     def _drained(self) -> bool:
         return self._held is not None and self._held.drained
@@ -245,48 +292,3 @@ class Runtime:
                 "offender": report.offender,
             }
             self._directory.tell(LEDGER, Append(events=(NewEvent(event_type, payload),)))
-
-
-def _allow_descriptors(workers: int) -> None:
-    """Raise this process's limit of open files to what so many attempts need. Raises `StartError` if it may not."""
-    needed = _DESCRIPTORS_AT_REST + workers * _DESCRIPTORS_AN_ATTEMPT
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        if hard != resource.RLIM_INFINITY and hard < needed:
-            raise StartError(
-                f"{workers} workers need {needed:,} open files, and this process may have {hard:,}: "
-                "raise the limit (ulimit -n), or set workers.count lower"
-            )
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-def _tick_seconds(settings: Settings) -> float:
-    """As configured, but often enough for a short heartbeat or poll to come when it is due."""
-    beat = settings.heartbeat.interval_seconds / _TICKS_A_BEAT
-    return max(_TICK_LEAST_SECONDS, min(settings.runtime.tick_seconds, beat, settings.poller.poll_interval_seconds))
-
-
-def run(settings: Settings, *, until_idle: bool) -> int:
-    """Work the board until told to stop, or until there is nothing left to wait for. The process's exit code."""
-    logging.configure(settings.runtime.log_level)
-    try:
-        with Signals() as signals, Runtime(settings) as runtime:
-            logger.info(
-                "runtime {} works {} with {} workers",
-                runtime.runtime_id,
-                settings.runtime.store,
-                settings.workers.count,
-            )
-            runtime.start()
-            while not signals.count and not runtime.wait(_LOOK_SECONDS):
-                if until_idle and runtime.is_idle():
-                    logger.info("nothing is left to do")
-                    return 0 if runtime.drain(signals) else 1
-            if not signals.count:
-                return 1
-            logger.info(
-                "draining: what runs may end within {:g} s; a second signal ends it now", settings.control.drain_seconds
-            )
-            return 0 if runtime.drain(signals) else 1
-    finally:
-        logging.shutdown()

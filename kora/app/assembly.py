@@ -1,0 +1,88 @@
+"""From the settings to the parts that the actors are made of."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING, Final
+
+from actors import tree
+from kora.agents import kinds
+from kora.errors import StartError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kora.agents.containment import Containment
+    from kora.clock import TimeSource
+    from kora.config import Settings
+    from kora.state_dir import StateDir
+    from kora.store.port import Reader, Writer
+
+_TICKS_A_BEAT: Final = 4
+_DESCRIPTORS_AT_REST: Final = 128
+_DESCRIPTORS_AN_ATTEMPT: Final = 12
+_TICK_LEAST_SECONDS: Final = 0.01
+
+
+def check_agents(settings: Settings) -> None:
+    """Nothing, if every agent of the configuration can be had. Raises `AgentError` that names the key."""
+    kinds.check(settings.agent.spec(), key="agent")
+    for name, agent in settings.agents.items():
+        kinds.check(agent.spec(), key=f"agents.{name}")
+
+
+def agents(settings: Settings, containment: Containment, time_source: TimeSource) -> kinds.Agents:
+    """Every agent of the configuration, ready to be started."""
+    return kinds.build(
+        settings.agent.spec(),
+        {name: agent.spec() for name, agent in settings.agents.items()},
+        containment=containment,
+        state_dir=settings.runtime.state_dir,
+        time_source=time_source,
+    )
+
+
+def parts(
+    settings: Settings,
+    *,
+    agent: kinds.Agents,
+    open_writer: Callable[[], Writer],
+    open_reader: Callable[[], Reader],
+    predecessors: StateDir,
+    time_source: TimeSource,
+) -> tree.Parts:
+    """What the actors are made of."""
+    return tree.Parts(
+        agent=agent,
+        open_writer=open_writer,
+        open_reader=open_reader,
+        predecessors=predecessors,
+        time_source=time_source,
+        workers=settings.workers.count,
+        lease_seconds=settings.poller.lease_seconds,
+        poll_interval_seconds=settings.poller.poll_interval_seconds,
+        heartbeat_seconds=settings.heartbeat.interval_seconds,
+        tool_seconds=settings.heartbeat.tool_seconds,
+        tick_seconds=_tick_seconds(settings),
+        max_attempts=settings.control.max_attempts,
+        policies=settings.supervisor.children.model_dump(),
+    )
+
+
+def allow_descriptors(workers: int) -> None:
+    """Raise this process's limit of open files to what so many attempts need. Raises `StartError` if it may not."""
+    needed = _DESCRIPTORS_AT_REST + workers * _DESCRIPTORS_AN_ATTEMPT
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise StartError(
+                f"{workers} workers need {needed:,} open files, and this process may have {hard:,}: "
+                "raise the limit (ulimit -n), or set workers.count lower"
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _tick_seconds(settings: Settings) -> float:
+    """As configured, but often enough for a short heartbeat or poll to come when it is due."""
+    beat = settings.heartbeat.interval_seconds / _TICKS_A_BEAT
+    return max(_TICK_LEAST_SECONDS, min(settings.runtime.tick_seconds, beat, settings.poller.poll_interval_seconds))

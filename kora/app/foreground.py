@@ -1,0 +1,43 @@
+"""The runtime in the foreground: until it is told to stop, or until nothing is left to wait for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from kora import logging
+from kora.app.runtime import Runtime
+from kora.signals import Signals
+
+if TYPE_CHECKING:
+    from kora.config import Settings
+
+_LOOK_SECONDS: Final = 0.1
+
+
+def run(settings: Settings, *, until_idle: bool) -> int:
+    """Work the board until told to stop, or until there is nothing left to wait for. The process's exit code."""
+    logging.configure(settings.runtime.log_level, log_format=settings.runtime.log_format)
+    try:
+        with Signals() as signals, Runtime(settings) as runtime:
+            logging.identify(runtime.runtime_id)
+            logger.info(
+                "runtime {} works {} with {} workers",
+                runtime.runtime_id,
+                settings.runtime.store,
+                settings.workers.count,
+            )
+            runtime.start()
+            while not signals.count and not runtime.wait(_LOOK_SECONDS):
+                if until_idle and runtime.is_idle():
+                    logger.info("nothing is left to do")
+                    return 0 if runtime.drain(signals) else 1
+            if not signals.count:
+                return 1
+            logger.info(
+                "draining: what runs may end within {:g} s; a second signal ends it now", settings.control.drain_seconds
+            )
+            return 0 if runtime.drain(signals) else 1
+    finally:
+        logging.shutdown()
