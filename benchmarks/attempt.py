@@ -20,14 +20,23 @@ from pathlib import Path
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
-from kora.agents.port import Lease
+from kora.agents.port import Lease, OnAnswer
 from kora.clock import SystemTime
 from kora.domain.claim import Claim, ClaimKey
+from kora.domain.operation import OperationAnswer, OperationRequest, Verdict
 from kora.domain.ticket import Priority, Status, Ticket
 
 PROGRAM = "/bin/true"
 LEASE_SECONDS = 600.0
 MILLISECONDS = 1_000
+
+
+class NoLedger:
+    """For agents that have no operations."""
+
+    def submit(self, request: OperationRequest, on_answer: OnAnswer) -> None:
+        """Every claim is over, as far as this goes."""
+        on_answer(OperationAnswer(request, Verdict.LOST))
 
 
 def a_claim() -> Claim:
@@ -58,7 +67,7 @@ def attempt_with(agent: CommandAgent, claim: Claim) -> Callable[[], None]:
     def run() -> None:
         ended = threading.Event()
         lease = Lease(SystemTime().boot_seconds() + LEASE_SECONDS, LEASE_SECONDS)
-        attempt = agent.start(claim, lease, ended.set)
+        attempt = agent.start(claim, lease, ended.set, NoLedger())
         ended.wait()
         if attempt.outcome is None or attempt.outcome.exit_code != 0:
             sys.exit(f"the attempt did not end well: {attempt.outcome}")

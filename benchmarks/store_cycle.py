@@ -1,9 +1,10 @@
 """How many tickets a second a Ledger's turns claim and settle on a SQLite file, and with how many statements.
 
-    python benchmarks/store_cycle.py [--tickets N] [--json]
+    python benchmarks/store_cycle.py [--tickets N] [--busy] [--json]
 
 Each turn settles what the last one claimed and claims as many again, as the Ledger does. The file lies in the temporary
-directory (TMPDIR chooses another disk). Statements are counted as SQLite runs them, each row of a batch by itself.
+directory (TMPDIR chooses another disk). Statements are counted as SQLite runs them. With --busy another thread does
+nothing but compute: each time that a statement gives the interpreter's lock away, it has to be waited for again.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import argparse
 import json
 import sys
 import tempfile
+import threading
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final
 
@@ -24,10 +27,12 @@ from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn, TurnResult
 from kora.store.sqlite_write import SqliteWriter
 
-BATCHES: Final = (1, 10, 100)
+BATCHES: Final = (1, 16, 100)
 LEASE_SECONDS: Final = 600.0
 SHARE_OF_SINGLES: Final = 10
 """single tickets are slow: so many times fewer are enough"""
+SWITCH_SECONDS: Final = 0.0005
+"""as the runtime sets it"""
 
 
 def _end(claim: Claim) -> Settlement:
@@ -48,7 +53,25 @@ def _cycle(writer: SqliteWriter, batch: int) -> tuple[int, float]:
         ends = [_end(claim) for claim in result.claims]
 
 
-def measure(batch: int, tickets: int, *, count_statements: bool) -> tuple[float, float]:
+@contextmanager
+def _busy_thread() -> Iterator[None]:
+    """Another thread computes meanwhile."""
+    over = threading.Event()
+
+    def compute() -> None:
+        while not over.is_set():
+            sum(range(1_000))
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def measure(batch: int, tickets: int, *, count_statements: bool, busy: bool = False) -> tuple[float, float]:
     """Tickets a second, and (if counted: that slows it) statements a ticket."""
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{Path(directory) / 'kora.db'}"
@@ -61,7 +84,8 @@ def measure(batch: int, tickets: int, *, count_statements: bool) -> tuple[float,
                 statements = [0]
                 if count_statements:
                     writer.trace(lambda _: statements.__setitem__(0, statements[0] + 1))
-                done, seconds = _cycle(writer, batch)
+                with _busy_thread() if busy else nullcontext():
+                    done, seconds = _cycle(writer, batch)
     return done / seconds, statements[0] / done
 
 
@@ -69,14 +93,16 @@ def main() -> None:
     """Measure each batch size and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tickets", type=int, default=20_000, help="tickets for each measurement (default 20000)")
+    parser.add_argument("--busy", action="store_true", help="with another thread that computes all the time")
     parser.add_argument("--json", action="store_true", help="one JSON document instead of a table")
     chosen = parser.parse_args()
+    sys.setswitchinterval(SWITCH_SECONDS)
     rows = []
     for batch in BATCHES:
         tickets = max(batch, chosen.tickets // (SHARE_OF_SINGLES if batch == 1 else 1))
-        rate, _ = measure(batch, tickets, count_statements=False)
+        rate, _ = measure(batch, tickets, count_statements=False, busy=chosen.busy)
         _, statements = measure(batch, max(batch, tickets // SHARE_OF_SINGLES), count_statements=True)
-        rows.append({"batch": batch, "tickets_per_second": round(rate), "statements_per_ticket": round(statements, 1)})
+        rows.append({"batch": batch, "tickets_per_second": round(rate), "statements_per_ticket": round(statements, 2)})
     if chosen.json:
         sys.stdout.write(json.dumps(rows) + "\n")
         return

@@ -58,7 +58,9 @@ class Home:
         for section, keys in sections.items():
             settings.setdefault(section, {}).update(keys)
         text = "".join(
-            f"[{section}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items())
+            f"[{section}]\n"
+            # None takes a key away that stands here by default.
+            + "".join(f"{key} = {json.dumps(value)}\n" for key, value in keys.items() if value is not None)
             for section, keys in settings.items()
         )
         path = self.folder / name

@@ -206,7 +206,7 @@ def check_demo(out):
     assert "12 of 12 tickets completed" in out
     assert "the ledger was crashed on purpose after 3 tickets, and restarted" in out
     assert "chains: all intact" in out
-    assert "bin/kora-actors run --until-idle" in out
+    assert "kora-actors run --until-idle" in out
 
 
 def test_the_demo_works_off_its_tickets_survives_its_crash_and_leaves_nothing_behind(kora, board):
@@ -229,25 +229,104 @@ def test_the_demo_on_a_terminal_draws_a_board(board):
     seen, code = on_a_terminal(["demo"], board)
 
     assert code == 0
-    assert "█" in seen
+    assert "━" in seen
+    assert "crashing the ledger on purpose" in seen
     check_demo(seen)
 
 
-def test_an_interrupted_demo_ends_quietly_with_130(board):
-    with subprocess.Popen(
-        [*KORA, "demo"],
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_a_demo_that_is_told_to_end_leaves_nothing_behind(board, number, code):
+    with started(board, "demo") as process:
+        while "claimed" not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(number)
+        _, err = process.communicate(timeout=LIMIT_SECONDS)
+
+    assert (process.returncode, err) == (code, "")
+    assert [path.name for path in board.iterdir()] == ["supervisor.toml"]
+
+
+def started(board, *arguments):
+    """The program, started and not waited for; what it prints is there at once."""
+    return subprocess.Popen(
+        [*KORA, *arguments],
         cwd=board,
-        env={**os.environ, "TMPDIR": str(board), "PYTHONUNBUFFERED": "1"},
+        env={**os.environ, "TMPDIR": str(board)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        while "claimed" not in process.stdout.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=LIMIT_SECONDS)
+    )
 
-    assert (process.returncode, err) == (130, "")
-    assert [path.name for path in board.iterdir()] == ["supervisor.toml"]
+
+def test_a_follower_tells_the_whole_log_then_what_comes_until_ctrl_c(kora, board):
+    first = json.loads(kora("ticket", "add", "one", "--json").stdout)["ticket_id"]
+    with started(board, "events", "--follow", "--json") as process:
+        assert json.loads(process.stdout.readline())["ticket_id"] == first
+        for title in ("two", "three"):
+            ticket_id = json.loads(kora("ticket", "add", title, "--json").stdout)["ticket_id"]
+            assert json.loads(process.stdout.readline())["ticket_id"] == ticket_id
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=LIMIT_SECONDS)
+
+    assert (process.returncode, out, err) == (130, "", "")
+
+
+def test_a_follower_whose_reader_leaves_ends_though_nothing_happens(kora, board):
+    kora("ticket", "add", "one")
+    with started(board, "events", "--follow") as process:
+        assert process.stdout.readline().startswith("seq\t")
+        process.stdout.close()
+        assert process.wait(LIMIT_SECONDS) == 141
+        assert process.stderr.read() == ""
+
+
+def test_what_an_attempt_prints_is_followed_to_its_end(kora, board):
+    agent = "import pathlib, sys, time\nprint('begun', flush=True)\nprint('oh', file=sys.stderr, flush=True)\n"
+    agent += "while not pathlib.Path('go').exists(): time.sleep(0.02)\nprint('gone')\n"
+    (board / "agent.py").write_text(agent)
+    text = (board / "supervisor.toml").read_text().partition("[agent]")[0]
+    (board / "supervisor.toml").write_text(f"{text}[agent]\ncommand = {json.dumps([sys.executable, 'agent.py'])}\n")
+    ticket_id = json.loads(kora("ticket", "add", "t", "--json").stdout)["ticket_id"]
+
+    with started(board, "run", "--until-idle") as runtime:
+        with started(board, "events", "--follow", "--type", "sea_ticket.claimed_for_edit", "--json") as events:
+            assert json.loads(events.stdout.readline())["ticket_id"] == ticket_id
+            events.kill()
+        (claim,) = json.loads(kora("claims", "--json").stdout)
+        assert (claim["ticket_id"], claim["attempt"], claim["pid"]) == (ticket_id, 1, runtime.pid)
+        with started(board, "ticket", "log", ticket_id, "--follow", "--json") as log:
+            seen = [json.loads(log.stdout.readline()) for _ in range(2)]
+            (board / "go").touch()
+            out, err = log.communicate(timeout=LIMIT_SECONDS)
+        assert runtime.wait(LIMIT_SECONDS) == 0
+        runtime.communicate()
+
+    assert sorted((line["stream"], line["text"]) for line in seen) == [("stderr", "oh"), ("stdout", "begun")]
+    assert (log.returncode, err) == (0, "")
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["gone"]
+    # Compressed by now, and read as before.
+    assert len(json.loads(kora("ticket", "log", ticket_id, "--json").stdout)) == 3
+    assert json.loads(kora("claims", "--json").stdout) == []
+    assert json.loads(kora("report", "--json").stdout)["attempts_by_resolution"]["completed"] == 1
+
+
+def test_a_board_is_decided_about_and_archived(kora, board):
+    ids = [json.loads(kora("ticket", "add", title, "--json").stdout)["ticket_id"] for title in ("one", "two")]
+    for arguments, code in (
+        (["cancel", ids[0]], 0),
+        (["cancel", ids[0]], 1),
+        (["force-retry", ids[0]], 0),
+        (["unblock", ids[0]], 1),
+        (["reassign", ids[0], "--to", "6f1d0a52-6e0f-5c7e-9a35-0b1f0c6d7e11"], 0),
+        (["reassign", ids[0], "--to", "nobody"], 2),
+        (["cancel", "0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3"], 4),
+    ):
+        done = kora("ticket", *arguments)
+        assert done.returncode == code, (arguments, done.stderr)
+        assert len(done.stdout.splitlines()) == (1 if code == 0 else 0)
+
+    moved = json.loads(kora("archive", "--older-than", "0", "--json").stdout)
+    assert moved["events"] == 5
+    assert all(Path(file).is_file() for file in moved["files"])
+    assert kora("events", "--verify").returncode == 0
+    assert kora("archive", "--older-than", "1").stdout.startswith("nothing to archive: ")

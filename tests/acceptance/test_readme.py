@@ -12,7 +12,7 @@ from tests.acceptance.home import PATIENCE_SECONDS, ROOT
 
 BLOCKS = re.findall(r"^```sh\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
 LAST_LINES = {
-    "bin/kora-actors demo": "check the record",
+    "bin/kora-actors demo": "see what came of it",
     "bin/kora-actors ticket add": "all intact",
     "python3 examples/stdlib_audit/make_tickets.py": "equal",
 }
