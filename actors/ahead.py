@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-AHEAD_MAX: Final = 64
+AHEAD_MAX: Final = 256
 """claims that may wait at a Worker, beside the one that it is at"""
 AHEAD_SECONDS: Final = 0.02
 """how long the last of them has to wait if attempts take as long as of late"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
@@ -53,6 +54,8 @@ _RECORDS_SECONDS: Final = 5.0
 """for what the last agents printed to be compressed; what is left plain is the next sweep's"""
 _SWITCH_SECONDS: Final = 0.0005
 """how long a thread may keep the interpreter: a busy one would otherwise cost every message 5 ms"""
+_YOUNG_OBJECTS: Final = 20_000
+"""how many objects are made before Python looks for cycles among them: claims come by the hundred, and hold none"""
 
 _REPORTED: Final = {
     "restarted": EventType.SUPERVISOR_RESTARTED,
@@ -169,6 +172,9 @@ class Runtime:
     def start(self) -> None:
         """Start every actor. Raises `StartError` when the supervisor gives up on one."""
         sys.setswitchinterval(_SWITCH_SECONDS)
+        # What is there now stays: there is no use in looking through it for garbage again and again.
+        gc.freeze()
+        gc.set_threshold(_YOUNG_OBJECTS)
         # The gates have passed; said before anybody starts, it is the first thing that the StateHolder hears.
         self._directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         try:

@@ -13,6 +13,7 @@ from typing import Any, Final
 ROWS: Final = "{rows}"
 """stands in a statement for its rows"""
 SIZES: Final = (4, 16, 64, 128)
+EXACT_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Many:
@@ -22,10 +23,19 @@ class Many:
     on, the last of them before the rows. What is left of a size is filled with rows of empty text, which the statement
     must pass over. Python's driver takes ten times as long to bind None or bytes as text, a number or a bytearray: so
     a statement says for itself which value of a column stands for NULL.
+
+    One that only inserts says with `row` how a row of its own `VALUES` is spelt, what is shared first: half the work
+    for SQLite. Such rows are split into sizes that leave nothing to fill.
     """
 
-    def __init__(self, statement: str, *, shared: int, width: int, sizes: Sequence[int] = SIZES) -> None:
-        row = f"({', '.join('?' * width)})"
+    def __init__(
+        self, statement: str, *, shared: int, width: int, sizes: Sequence[int] = SIZES, row: str | None = None
+    ) -> None:
+        self._is_exact = row is not None
+        if row is None:
+            row = f"({', '.join('?' * width)})"
+        else:
+            sizes = EXACT_SIZES
         self._width = width
         self._most = max(sizes)
         self._filling = [""] * (self._most * width)
@@ -42,8 +52,14 @@ class Many:
         return [connection.execute(statement, bound).fetchone()[0] for statement, bound in self._bound(shared, values)]
 
     def _bound(self, shared: Sequence[object], values: Sequence[object]) -> Iterator[tuple[str, list[object]]]:
-        most = self._most * self._width
-        for begin in range(0, len(values), most):
-            some = values[begin : begin + most]
-            size = next(size for size in self.statements if size * self._width >= len(some))
-            yield self.statements[size], [*shared, *some, *self._filling[: size * self._width - len(some)]]
+        begin, end, width = 0, len(values), self._width
+        while begin < end:
+            size = self._size((end - begin) // width)
+            some = values[begin : begin + size * width]
+            begin += size * width
+            yield self.statements[size], [*shared, *some, *self._filling[: size * width - len(some)]]
+
+    def _size(self, left: int) -> int:
+        if self._is_exact:
+            return next(size for size in reversed(self.statements) if size <= left)
+        return next((size for size in self.statements if size >= left), self._most)

@@ -172,14 +172,13 @@ SET last_chain_seq = excluded.last_chain_seq, last_event_hash = excluded.last_ev
 
 APPEND_EVENTS: Final = Many(
     """
-INSERT OR FAIL INTO events (event_id, event_type, occurred_at, workspace_id, ticket_no, payload, chain_id, chain_seq,
+INSERT OR FAIL INTO events (occurred_at, workspace_id, chain_id, event_id, event_type, ticket_no, payload, chain_seq,
                             prev_event_hash, this_event_hash)
-SELECT column1, column2, ?1, ?2, nullif(column3, 0), column4, ?3, column5, column6, column7 FROM (VALUES {rows})
-WHERE column1 <> ''
+VALUES {rows}
 """,
     shared=3,
     width=7,
-    sizes=(4, 16, 64, 128, 320),
+    row="(?1, ?2, ?3, ?, ?, nullif(?, 0), ?, ?, ?, ?)",
 )
 
 IS_IN_LOG: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no IS NULL"

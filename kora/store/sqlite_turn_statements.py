@@ -228,12 +228,13 @@ WHERE ticket_no IN (SELECT value FROM json_each(?)) AND state <> 'abandoned' AND
 
 ALLOCATE: Final = Many(
     """
-INSERT OR FAIL INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id,
-                                tool_name, state, allocated_at)
-SELECT column1, 0, column2, column3, column4, ?1, 'allocated', ?2 FROM (VALUES {rows}) WHERE column1 <> ''
+INSERT OR FAIL INTO operations (tool_name, state, allocated_at, sequence_within_attempt, work_attempt_id, ticket_no,
+                                attempt, kora_operation_id)
+VALUES {rows}
 """,
     shared=2,
     width=4,
+    row="(?1, 'allocated', ?2, 0, ?, ?, ?, ?)",
 )
 
 # By their keys alone, so that no result is read that is not handed on; 1 is the newest.

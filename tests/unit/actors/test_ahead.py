@@ -27,14 +27,14 @@ def test_what_waits_is_worked_within_a_fiftieth_of_a_second(seconds, ahead):
 def test_a_busy_machines_hiccup_does_not_close_it():
     times = after(0.0001)
     times.note(0.05)
-    assert times.claims_a_worker() > AHEAD_MAX // 2
+    assert times.claims_a_worker() > AHEAD_MAX // 8
 
 
 def test_one_long_attempt_closes_it_until_it_is_forgotten():
-    times = after(0.0001)
+    times = after(0.00001)
     times.note(AHEAD_LONG_SECONDS * 1.01)
     for _ in range(WINDOW - 1):
-        times.note(0.0001)
+        times.note(0.00001)
         assert times.claims_a_worker() == 1
-    times.note(0.0001)
+    times.note(0.00001)
     assert times.claims_a_worker() == 1 + AHEAD_MAX

@@ -154,12 +154,9 @@ def test_a_turn_needs_as_many_statements_for_many_tickets_as_for_one(writer, add
     writer._connection = counts.connection
 
     # BEGIN, OPEN_TURN, READY, CLAIM_TICKETS, ALLOCATE, APPEND_EVENTS, MOVE_CHAIN_HEAD, COMMIT; then also TO_SETTLE,
-    # SETTLE_TICKETS, SETTLE_OPERATIONS, TALLY, and for three hundred events a second APPEND_EVENTS.
-    batches = -(-3 * tickets // EVENTS_AT_ONCE)
-    assert (len(first), len(counts.asked)) == (8, 11 + batches)
-
-
-EVENTS_AT_ONCE = max(sqlite_statements.APPEND_EVENTS.statements)
+    # SETTLE_TICKETS, SETTLE_OPERATIONS, TALLY. What is inserted comes in powers of two.
+    assert len(first) == 6 + 2 * tickets.bit_count()
+    assert len(counts.asked) == 10 + tickets.bit_count() + (3 * tickets // 256) + (3 * tickets % 256).bit_count()
 
 
 def test_a_turn_with_nothing_due_and_nothing_run_out_does_not_look_for_it(writer, add):
