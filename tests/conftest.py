@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import signal
 
+from hypothesis import settings
+
+# How long an example takes is the machine's affair.
+settings.register_profile("kora", deadline=None)
+settings.load_profile("kora")
+
 # What nohup or a shell's `&` ignores, every process started by a test would ignore as well.
 for number in (signal.SIGHUP, signal.SIGQUIT):
     if signal.getsignal(number) is signal.SIG_IGN:
