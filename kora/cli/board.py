@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from kora.cli import verbs
 from kora.cli.attempt_log import attempt_line, log
-from kora.cli.invocation import invocation, known_id, login_name
+from kora.cli.invocation import invocation, known_id, known_names, login_name
 from kora.cli.output import document, documents, fields, plain_document, say, table
 
 if TYPE_CHECKING:
     from kora.config import Settings
-    from kora.domain.ticket import NewTicket, Status, Ticket
+    from kora.domain.ticket import NewTicket, Ticket
     from kora.store.port import Reader
 
 app = typer.Typer(help="The board: put tickets on it, look at them, decide about them.", rich_markup_mode=None)
@@ -94,19 +95,13 @@ def add(
     given = {name: value for name, value in said.items() if value is not None}
     ticket = _new_ticket(context, given, [known_id(context, each, "--blocked-by") for each in blocked_by or []])
     with call.store(settings) as store:
-        board = store.board()
-        try:
+        with closing(store.board()) as board:
             (ticket_id,) = board.add([ticket], who=login_name())
-        finally:
-            board.close()
         if not as_json:
             say(f"added {ticket_id}")
             return
-        reader = store.reader()
-        try:
+        with closing(store.reader()) as reader:
             document(reader.ticket(ticket_id).model_dump_json())
-        finally:
-            reader.close()
 
 
 @app.command("import", short_help="Put a file of tickets on the board.")
@@ -165,7 +160,9 @@ def list_tickets(
       kora-actors ticket list --status blocked_needs_operator --status failed_terminal
       kora-actors ticket list --limit 10 --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
-    wanted = _known_statuses(context, statuses or [])
+    from kora.domain.ticket import Status
+
+    wanted = known_names(context, statuses or (), Status, "--status", what="status")
     with invocation(context).reader() as reader:
         found = reader.tickets(wanted, limit)
         if as_json:
@@ -227,20 +224,6 @@ def _new_ticket(context: typer.Context, said: dict[str, str], blockers: list[str
 def _no_such_agent(settings: Settings, name: str) -> str:
     known = ", ".join(settings.agents) or f"none; {settings.path} has no [agents.NAME]"
     return f"no such agent: {name!r}; there are: {known}"
-
-
-def _known_statuses(context: typer.Context, names: list[str]) -> list[Status]:
-    from kora.domain.ticket import Status
-
-    known = [str(status) for status in Status]
-    strange = [name for name in names if name not in known]
-    if strange:
-        raise typer.BadParameter(
-            f"no such status: {', '.join(map(repr, strange))}; there are: {', '.join(known)}",
-            ctx=context,
-            param_hint="--status",
-        )
-    return [Status(name) for name in names]
 
 
 def _rows(tickets: Iterable[Ticket]) -> Iterator[tuple[object, ...]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import getpass
 import os
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from kora.cli.port import Launcher
     from kora.config import Settings
     from kora.store.port import Board, Reader, Store
+
+Name = TypeVar("Name", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +57,14 @@ class Invocation:
     @contextmanager
     def reader(self, settings: Settings | None = None) -> Iterator[Reader]:
         """A reading handle on the board's store, closed at the end."""
-        with self.store(settings) as store:
-            reader = store.reader()
-            try:
-                yield reader
-            finally:
-                reader.close()
+        with self.store(settings) as store, closing(store.reader()) as reader:
+            yield reader
 
     @contextmanager
     def board(self, settings: Settings | None = None) -> Iterator[Board]:
         """An operator's handle on the board's store, closed at the end."""
-        with self.store(settings) as store:
-            board = store.board()
-            try:
-                yield board
-            finally:
-                board.close()
+        with self.store(settings) as store, closing(store.board()) as board:
+            yield board
 
     def typed(self, *words: str) -> str:
         """What is to be typed here to run this command on the same board."""
@@ -111,3 +106,13 @@ def known_id(context: typer.Context, text: str, hint: str, *, what: str = "ticke
         where = ", as `ticket list` shows them" if what == "ticket" else ""
         message = f"{text!r} is no {what}'s id: those are UUIDs{where}"
         raise typer.BadParameter(message, ctx=context, param_hint=hint) from None
+
+
+def known_names(context: typer.Context, names: Sequence[str], kind: type[Name], hint: str, *, what: str) -> list[Name]:
+    """The members that are meant. Raises `BadParameter` for names that are none, and says which there are."""
+    known = [str(member) for member in kind]
+    strange = [name for name in names if name not in known]
+    if strange:
+        message = f"no such {what}: {', '.join(map(repr, strange))}; there are: {', '.join(known)}"
+        raise typer.BadParameter(message, ctx=context, param_hint=hint)
+    return [kind(name) for name in names]

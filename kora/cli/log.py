@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kora.cli.following import bursts
-from kora.cli.invocation import invocation, known_id
+from kora.cli.invocation import invocation, known_id, known_names
 from kora.cli.output import Rolling, cells_of, complain, document, documents, say, table
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ def events(
     if verify and (ticket or types or follow):
         message = "goes with none of --ticket, --type, --follow: every chain is verified whole"
         raise typer.BadParameter(message, ctx=context, param_hint="--verify")
-    wanted = _known_types(context, types or [])
+    from kora.domain.events import EventType
+
+    wanted = known_names(context, types or (), EventType, "--type", what="event")
     ticket_id = known_id(context, ticket, "--ticket") if ticket is not None else None
     with invocation(context).reader() as reader:
         if verify:
@@ -86,20 +88,6 @@ def _follow(found: Iterable[list[Event]], *, as_json: bool) -> None:
 
 def _rows(events: Iterable[Event]) -> Iterator[tuple[object, ...]]:
     return ((event.seq, event.occurred_at, event.event_type, event.ticket_id, event.payload) for event in events)
-
-
-def _known_types(context: typer.Context, types: list[str]) -> list[str]:
-    from kora.domain.events import EventType
-
-    known = [str(each) for each in EventType]
-    strange = [each for each in types if each not in known]
-    if strange:
-        raise typer.BadParameter(
-            f"no such event: {', '.join(map(repr, strange))}; there are: {', '.join(known)}",
-            ctx=context,
-            param_hint="--type",
-        )
-    return types
 
 
 def verdict(report: ChainReport) -> str:

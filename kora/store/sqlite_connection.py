@@ -93,6 +93,30 @@ def connect_again(place: Place, *, wait_seconds: float, query_only: bool = False
     return connection
 
 
+class Watch:
+    """Hears of what other connections commit to a handle's file, from when it is made."""
+
+    def __init__(self, connection: sqlite3.Connection, place: Place) -> None:
+        self._connection = connection
+        self._place = place
+        self._seen = self._version()
+
+    def changed(self) -> bool:
+        """Whether another connection has committed since this was last asked, or since this was made.
+
+        Raises `StoreUnusableError` when the file is not the one that was opened any more.
+        """
+        check_identity(self._place.path, self._place.file)
+        version = self._version()
+        changed, self._seen = version != self._seen, version
+        return changed
+
+    def _version(self) -> int:
+        with translated(self._place.path):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+
 @contextmanager
 def writing(connection: sqlite3.Connection, path: Path) -> Iterator[None]:
     """Everything inside is committed together, or nothing is; the write lock is held from the start.

@@ -28,14 +28,10 @@ class Many:
     for SQLite. Such rows are split into sizes that leave nothing to fill.
     """
 
-    def __init__(
-        self, statement: str, *, shared: int, width: int, sizes: Sequence[int] = SIZES, row: str | None = None
-    ) -> None:
+    def __init__(self, statement: str, *, shared: int, width: int, row: str | None = None) -> None:
         self._is_exact = row is not None
-        if row is None:
-            row = f"({', '.join('?' * width)})"
-        else:
-            sizes = EXACT_SIZES
+        sizes = EXACT_SIZES if self._is_exact else SIZES
+        row = row or f"({', '.join('?' * width)})"
         self._width = width
         self._most = max(sizes)
         self._filling = [""] * (self._most * width)

@@ -15,7 +15,7 @@ from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
 from kora.store import sqlite_history
 from kora.store.port import ChainReport, Outstanding
-from kora.store.sqlite_connection import Place, check_identity, connect_again
+from kora.store.sqlite_connection import Place, Watch, check_identity, connect_again
 from kora.store.sqlite_errors import translated
 from kora.store.sqlite_report import active_work, report
 from kora.store.sqlite_report_statements import (
@@ -61,7 +61,7 @@ class SqliteReader:
     def __init__(self, place: Place) -> None:
         self._place = place
         self._connection = connect_again(place, wait_seconds=_WAIT_SECONDS, query_only=True)
-        self._seen_version = self._data_version()
+        self._watch = Watch(self._connection, place)
 
     def claim_permission(self) -> ClaimPermission:
         """What the workspace's runtimes may claim; nothing, if the workspace has no row, or the file has gone."""
@@ -109,10 +109,7 @@ class SqliteReader:
 
         Raises `StoreUnusableError` when the file is not the one that was opened any more.
         """
-        check_identity(self._place.path, self._place.file)
-        version = self._data_version()
-        changed, self._seen_version = version != self._seen_version, version
-        return changed
+        return self._watch.changed()
 
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""
@@ -179,9 +176,6 @@ class SqliteReader:
             yield from (number for (number,) in rows)
             full = len(rows) == at_a_time
             after = rows[-1][0] if rows else after
-
-    def _data_version(self) -> int:
-        return int(self._rows("PRAGMA data_version", ())[0][0])
 
     def _rows(self, statement: str, bound: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with translated(self._place.path):

@@ -15,7 +15,7 @@ from kora.errors import IncarnationLostError, StoreUnusableError
 from kora.store import sqlite_claim, sqlite_operate, sqlite_settle, sqlite_turn
 from kora.store.port import RuntimeRecord, Turn, TurnResult
 from kora.store.sqlite_clock import anchored_us, boot_us, now_for_writing_us
-from kora.store.sqlite_connection import WRITER_SECONDS, Place, check_identity, connect_again
+from kora.store.sqlite_connection import WRITER_SECONDS, Place, Watch, connect_again
 from kora.store.sqlite_errors import ROW_ERRORS, translated
 from kora.store.sqlite_log import ChainLog
 from kora.store.sqlite_room import suit_room, writing_within_room
@@ -32,7 +32,7 @@ class SqliteWriter:
         self._runtime = runtime
         self._connection = connect_again(place, wait_seconds=WRITER_SECONDS)
         suit_room(self._connection, place.path)
-        self._seen_version = self._data_version()
+        self._watch = Watch(self._connection, place)
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
@@ -104,10 +104,7 @@ class SqliteWriter:
 
         Raises `StoreUnusableError` when the file is not the one that was opened any more.
         """
-        check_identity(self._place.path, self._place.file)
-        version = self._data_version()
-        changed, self._seen_version = version != self._seen_version, version
-        return changed
+        return self._watch.changed()
 
     def interrupt(self) -> None:
         """Make a statement under way fail soon; callable from another thread, and harmless on a closed handle."""
@@ -161,8 +158,3 @@ class SqliteWriter:
             any_due=bool(any_due) or is_anew,
             careful=careful,
         )
-
-    def _data_version(self) -> int:
-        with translated(self._place.path):
-            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
-        return int(version)

@@ -12,9 +12,7 @@ from kora.store import sqlite_statements, sqlite_turn_statements
 from kora.store.sqlite_many import Many
 
 ADD = Many("INSERT INTO t SELECT column1, ?1, column2 FROM (VALUES {rows}) WHERE column1 <> ''", shared=1, width=2)
-CHANGE = Many(
-    "UPDATE t SET c = ?1 FROM (VALUES {rows}) AS asked WHERE t.a = asked.column1", shared=1, width=1, sizes=(2, 4)
-)
+CHANGE = Many("UPDATE t SET c = ?1 FROM (VALUES {rows}) AS asked WHERE t.a = asked.column1", shared=1, width=1)
 INSERT = Many("INSERT INTO t (b, a, c) VALUES {rows}", shared=1, width=2, row="(?1, ?, ?)")
 SUM = Many("SELECT coalesce(sum(?1 + column1), 0) FROM (VALUES {rows}) WHERE column1 <> ''", shared=1, width=1)
 
