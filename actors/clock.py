@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from actors.actor import KoraActor
@@ -30,11 +29,11 @@ class Clock(KoraActor):
 
     def on_start(self) -> None:
         """Tick at once."""
-        self.wake_at = time.monotonic()
+        self.wake_at = self.seat.clock()
 
     def on_wake(self) -> None:
         """Tell the time and set the alarm anew."""
         tick = Tick(now=self._time.boot_seconds())
         for name in self._listeners:
             self.tell(name, tick)
-        self.wake_at = time.monotonic() + self._tick_seconds
+        self.wake_at = self.seat.clock() + self._tick_seconds

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import math
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 from loguru import logger
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, Writer
 
+_GUARDED_SECONDS: Final = 1.0
+"""a guardian ends its agent at most so long before the lease is over"""
 _BACKOFF_FIRST_SECONDS: Final = 0.05
 _BACKOFF_CAP_SECONDS: Final = 2.0
 
@@ -90,6 +92,7 @@ class Ledger(KoraActor):
         self._lingering = lingering
         self._max_attempts = max_attempts
         self._time = time_source
+        self._tick_seconds = tick_seconds
         self._gap = Gap(tick_seconds)
         self._now = 0.0
         self._writer: Writer | None = None
@@ -99,6 +102,8 @@ class Ledger(KoraActor):
         self._herald = Herald(self, self._roster, self._pending, lease_seconds=lease_seconds, max_attempts=max_attempts)
         self._unsure = True
         """the store may say that this runtime holds what no Worker has"""
+        self._doubts_at = math.inf
+        """when the last lease that ran out here has been swept, unless the store holds it for longer"""
         self._changed = False
         """somebody else has written: there may be new tickets, and claims may have been taken away"""
         self._draining = False
@@ -106,12 +111,17 @@ class Ledger(KoraActor):
 
     def on_start(self) -> None:
         """Come to the store in the first turn, so that one that is away does not count as a failed start."""
-        self.wake_at = time.monotonic()
+        self.wake_at = self.seat.clock()
 
     def on_stop(self) -> None:
         """Give the write handle back."""
         if self._writer is not None:
             self._writer.close()
+
+    def on_retired(self) -> None:
+        """Make a statement under way fail soon; the handle is not closed, since a query may be running on it."""
+        if self._writer is not None:
+            self._writer.interrupt()
 
     def on_failure(self, *_: object) -> None:
         """Give the write handle back; its successor opens another."""
@@ -154,7 +164,10 @@ class Ledger(KoraActor):
             self._pending.ended_by[attempt] = ended.worker
             return
         self._roster.take_back(attempt)
+        self._pending.refresh.pop(attempt, None)
         self._pending.news = True
+        # Where the lease was prolonged and its guardian never heard of it, nobody works on what the store still holds.
+        self._doubts_at = self._now + _GUARDED_SECONDS + 2 * self._tick_seconds
         if given is not None:
             logger.warning("the lease is lost, nothing is written", ticket=ended.key.ticket_id, attempt=attempt)
         self.tell(ended.worker, Settled((attempt,)))
@@ -181,6 +194,8 @@ class Ledger(KoraActor):
         self._pending.slept |= self._gap.tick(tick.now)
         self._pending.ticked = True
         self._pending.news = True
+        if tick.now >= self._doubts_at:
+            self._unsure, self._doubts_at = True, math.inf
 
     @handles(Drain)
     def _on_drain(self, _: Drain) -> None:
@@ -219,7 +234,7 @@ class Ledger(KoraActor):
         woken, self._changed = self._changed, False
         if turn is not None and result is not None:
             if self._herald.tell_turn(self._incarnation, turn, result, asked_at):
-                self.wake_at = time.monotonic()
+                self.wake_at = self.seat.clock()
             woken = woken or bool(result.returned)
         if self._pending.news and not self._unsure:
             # Half a set would look like an end: nothing is told before every Worker has answered and the store agrees.
@@ -275,6 +290,8 @@ class Ledger(KoraActor):
             if self._roster.given(attempt) is None and attempt not in self._pending.settle:
                 # It may have begun, and ended with its lease lost under the Ledger before this one.
                 self._give_back(hand_back(claim, "nobody works on it", max_attempts=self._max_attempts))
+                # The Poller may be asleep, for the board was empty.
+                self._changed = True
         self._unsure = False
 
     def _tell_lost(self, held: Collection[ClaimKey]) -> None:
@@ -292,4 +309,4 @@ class Ledger(KoraActor):
         # A commit whose answer was lost may have claimed tickets that nobody was told of.
         self._unsure = True
         self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_FIRST_SECONDS), _BACKOFF_CAP_SECONDS)
-        self.wake_at = time.monotonic() + self._backoff_seconds
+        self.wake_at = self.seat.clock() + self._backoff_seconds

@@ -11,20 +11,30 @@ from actors.clock import Clock
 from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
-from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, STATE_HOLDER, worker_names
+from actors.names import (
+    CLOCK,
+    CONTROL,
+    HEARTBEAT,
+    LEDGER,
+    MIRROR,
+    POLLER,
+    ROOT,
+    STATE_HOLDER,
+    WORKERS,
+    worker_names,
+)
 from actors.poller import Poller
 from actors.post import Post
 from actors.state_holder import StateHolder
-from actors.supervision import ChildSpec, Seat, SupervisedActor
+from actors.supervision import ChildSpec, Restart, Strategy, SupervisedActor, SupervisorSpec
 from actors.worker import Worker
+from kora.errors import StoreUnusableError
 
 if TYPE_CHECKING:
     from actors.ledger import Predecessors
     from kora.agents.port import Agent
     from kora.clock import TimeSource
     from kora.store.port import Reader, Writer
-
-Factory = Callable[[Seat], SupervisedActor]
 
 HELD_KEPT: Final = 256
 """how many untaken words a frozen StateHolder keeps; older ones are superseded anyway"""
@@ -35,11 +45,12 @@ class Parts:
     """What the actors are made of."""
 
     agent: Agent
+    lingering: Callable[[], frozenset[str]]
+    """the tickets whose callables did not return although their attempts are over"""
     open_writer: Callable[[], Writer]
     open_reader: Callable[[], Reader]
     predecessors: Predecessors
     time_source: TimeSource
-    workers: int
     lease_seconds: float
     poll_interval_seconds: float
     heartbeat_seconds: float
@@ -48,6 +59,9 @@ class Parts:
     tick_seconds: float
     max_attempts: int
     random: Random = field(default_factory=Random)
+    strategy: Strategy = "one_for_one"
+    max_restarts: int = 30
+    within_seconds: float = 60.0
     policies: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """by child, and `worker` for all Workers: what the configuration says of restarting and stopping them"""
 
@@ -57,65 +71,101 @@ def posts(workers: int) -> dict[str, Post]:
     return {name: Post(name) for name in worker_names(workers)}
 
 
-def children(parts: Parts, by_worker: Mapping[str, Post]) -> dict[str, ChildSpec]:
-    """Every child in the order of its start. The Poller comes last, so that nothing is claimed before all can work.
+def supervision(parts: Parts, by_worker: Mapping[str, Post]) -> SupervisorSpec:
+    """The whole tree, in the order of its start. The Poller comes last, so that nothing is claimed before all can work.
 
-    They stop in reverse: the Ledger outlives everybody who may have something for it to write.
+    They stop in reverse: the Ledger outlives everybody who may have something for it to write. The Workers stand under
+    a supervisor of their own. So does the StateHolder, under one that is never restarted: when a broken observer has
+    failed too often it is left out, and the work goes on.
     """
-    time_source = parts.time_source
-    factories: dict[str, Factory] = {
-        CLOCK: lambda seat: Clock(
-            seat,
-            tick_seconds=parts.tick_seconds,
-            listeners=(*by_worker, HEARTBEAT, LEDGER, CONTROL, POLLER),
-            time_source=time_source,
+    mirror = _child(STATE_HOLDER, StateHolder, {}, parts).model_copy(update={"inbox_bound": HELD_KEPT})
+    workers = tuple(_child(name, Worker, _worker(parts, post), parts, "worker") for name, post in by_worker.items())
+    return _supervisor(
+        ROOT,
+        (
+            _child(CLOCK, Clock, _clock(parts, tuple(by_worker)), parts),
+            _child(LEDGER, Ledger, _ledger(parts, tuple(by_worker)), parts),
+            _supervisor(MIRROR, (mirror,), parts, restart="temporary"),
+            _child(HEARTBEAT, Heartbeat, _heartbeat(parts), parts),
+            _child(CONTROL, Control, {"open_reader": parts.open_reader, "time_source": parts.time_source}, parts),
+            _supervisor(WORKERS, workers, parts),
+            _child(POLLER, Poller, _poller(parts, len(by_worker)), parts),
         ),
-        LEDGER: lambda seat: Ledger(
-            seat,
-            open_writer=parts.open_writer,
-            workers=tuple(by_worker),
-            predecessors=parts.predecessors,
-            lingering=parts.agent.lingering,
-            lease_seconds=parts.lease_seconds,
-            tick_seconds=parts.tick_seconds,
-            max_attempts=parts.max_attempts,
-            time_source=time_source,
-        ),
-        STATE_HOLDER: StateHolder,
-        HEARTBEAT: lambda seat: Heartbeat(
-            seat,
-            interval_seconds=parts.heartbeat_seconds,
-            tick_seconds=parts.tick_seconds,
-            time_source=time_source,
-        ),
-        CONTROL: lambda seat: Control(seat, open_reader=parts.open_reader, time_source=time_source),
-        **{name: _worker(parts, post) for name, post in by_worker.items()},
-        POLLER: lambda seat: Poller(
-            seat,
-            workers=parts.workers,
-            poll_interval_seconds=parts.poll_interval_seconds,
-            time_source=time_source,
-            random=parts.random,
-        ),
-    }
-    return {name: _spec(name, factory, parts, by_worker) for name, factory in factories.items()}
-
-
-def _worker(parts: Parts, post: Post) -> Factory:
-    return lambda seat: Worker(
-        seat,
-        agent=parts.agent,
-        post=post,
-        max_attempts=parts.max_attempts,
-        tool_seconds=parts.tool_seconds,
-        tick_seconds=parts.tick_seconds,
-        time_source=parts.time_source,
+        parts,
+        strategy=parts.strategy,
     )
 
 
-def _spec(name: str, factory: Factory, parts: Parts, by_worker: Mapping[str, Post]) -> ChildSpec:
-    settings: dict[str, Any] = dict(parts.policies.get("worker" if name in by_worker else name, {}))
-    if name == STATE_HOLDER:
-        # A broken observer never stops work: its restarts are counted apart, and past the limit it is left out.
-        settings |= {"inbox_bound": HELD_KEPT, "may_fail_alone": True}
-    return ChildSpec(name=name, factory=factory, **settings)
+def _supervisor(
+    name: str,
+    children: tuple[ChildSpec | SupervisorSpec, ...],
+    parts: Parts,
+    *,
+    strategy: Strategy = "one_for_one",
+    restart: Restart = "permanent",
+) -> SupervisorSpec:
+    return SupervisorSpec(
+        name=name,
+        children=children,
+        strategy=strategy,
+        restart=restart,
+        max_restarts=parts.max_restarts,
+        within_seconds=parts.within_seconds,
+        plain_errors=(StoreUnusableError,),
+    )
+
+
+def _child(
+    name: str, actor: type[SupervisedActor], arguments: dict[str, Any], parts: Parts, policy: str | None = None
+) -> ChildSpec:
+    settings: dict[str, Any] = dict(parts.policies.get(policy or name, {}))
+    return ChildSpec(name=name, actor=actor, arguments=arguments, **settings)
+
+
+def _clock(parts: Parts, workers: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "tick_seconds": parts.tick_seconds,
+        "listeners": (*workers, HEARTBEAT, LEDGER, CONTROL, POLLER),
+        "time_source": parts.time_source,
+    }
+
+
+def _ledger(parts: Parts, workers: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "open_writer": parts.open_writer,
+        "workers": workers,
+        "predecessors": parts.predecessors,
+        "lingering": parts.lingering,
+        "lease_seconds": parts.lease_seconds,
+        "tick_seconds": parts.tick_seconds,
+        "max_attempts": parts.max_attempts,
+        "time_source": parts.time_source,
+    }
+
+
+def _heartbeat(parts: Parts) -> dict[str, Any]:
+    return {
+        "interval_seconds": parts.heartbeat_seconds,
+        "tick_seconds": parts.tick_seconds,
+        "time_source": parts.time_source,
+    }
+
+
+def _worker(parts: Parts, post: Post) -> dict[str, Any]:
+    return {
+        "agent": parts.agent,
+        "post": post,
+        "max_attempts": parts.max_attempts,
+        "tool_seconds": parts.tool_seconds,
+        "tick_seconds": parts.tick_seconds,
+        "time_source": parts.time_source,
+    }
+
+
+def _poller(parts: Parts, workers: int) -> dict[str, Any]:
+    return {
+        "workers": workers,
+        "poll_interval_seconds": parts.poll_interval_seconds,
+        "time_source": parts.time_source,
+        "random": parts.random,
+    }

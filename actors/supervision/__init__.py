@@ -9,7 +9,7 @@ die, stops them in reverse, and gives up loudly when restarts come too fast.
             return f"hello, {message}"
 
     directory = Directory()
-    children = (ChildSpec(name="greeter", factory=Greeter),)
+    children = (ChildSpec(name="greeter", actor=Greeter),)
     spec = SupervisorSpec(name="example", children=children, max_restarts=3, within_seconds=5)
     supervisor = Supervisor(spec, directory, on_report=print)
     supervisor.start()
@@ -20,11 +20,14 @@ die, stops them in reverse, and gives up loudly when restarts come too fast.
 from actors.supervision.actor import Seat, SupervisedActor
 from actors.supervision.child import ChildStatus
 from actors.supervision.dead_letters import DeadLetter, DeadLetters
+from actors.supervision.difference import Change, difference
 from actors.supervision.directory import Directory
 from actors.supervision.errors import (
     ChildStartError,
     CommandTimeoutError,
     GaveUpError,
+    InboxFullError,
+    NameTakenError,
     NotRunningError,
     SupersededError,
     SupervisionError,
@@ -32,12 +35,15 @@ from actors.supervision.errors import (
 )
 from actors.supervision.inbox import Inbox
 from actors.supervision.messages import Stop
+from actors.supervision.rehearsal import Rehearsal
 from actors.supervision.report import Report
-from actors.supervision.spec import ChildSpec, SupervisorSpec
+from actors.supervision.scheduler import Handle, Scheduler, Task, Threads
+from actors.supervision.spec import ChildSpec, Restart, Strategy, SupervisorSpec
 from actors.supervision.supervisor import Supervisor
-from actors.supervision.watch import Died, Event, Started, Stopped, Watcher
+from actors.supervision.watch import Died, Event, GaveUp, Retired, Started, Stopped, Watcher
 
 __all__ = [
+    "Change",
     "ChildSpec",
     "ChildStartError",
     "ChildStatus",
@@ -47,19 +53,31 @@ __all__ = [
     "Died",
     "Directory",
     "Event",
+    "GaveUp",
     "GaveUpError",
+    "Handle",
     "Inbox",
+    "InboxFullError",
+    "NameTakenError",
     "NotRunningError",
+    "Rehearsal",
     "Report",
+    "Restart",
+    "Retired",
+    "Scheduler",
     "Seat",
     "Started",
     "Stop",
     "Stopped",
+    "Strategy",
     "SupersededError",
     "SupervisedActor",
     "SupervisionError",
     "Supervisor",
     "SupervisorSpec",
+    "Task",
+    "Threads",
     "UnknownChildError",
     "Watcher",
+    "difference",
 ]

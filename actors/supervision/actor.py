@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 import time
-import traceback
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, cast
 
-from pykka import ActorDeadError, ActorRef, ActorRegistry, Future, ThreadingActor
+from pykka import ActorDeadError, ActorRef, Future, ThreadingActor
 from pykka import messages as pykka_messages
 from pykka._actor import ActorInbox
 from pykka._envelope import Envelope
@@ -19,7 +19,8 @@ from actors.supervision.directory import Directory
 from actors.supervision.errors import SupersededError
 from actors.supervision.inbox import Inbox
 from actors.supervision.messages import Stop
-from actors.supervision.watch import Died, Event, Phase, Started, Stopped, Watcher
+from actors.supervision.registry import unregister
+from actors.supervision.watch import Died, End, Phase, Post, Started, Stopped
 
 _logger = logging.getLogger("supervision")
 
@@ -28,13 +29,19 @@ _PROXY_MESSAGES: Final = (pykka_messages.ProxyCall, pykka_messages.ProxyGetAttr,
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """The place that one actor takes: a name, its inbox, and a generation that no other actor has."""
+    """The place that one actor takes: a name, its inbox, and a generation that no other actor has.
+
+    ``clock`` gives the seconds by which the actor wakes and is watched; ``batch_limit`` is how many messages it takes
+    at a time at most, beside the limit of its own.
+    """
 
     name: str
     inbox: Inbox
     generation: int
     directory: Directory
-    watcher: Watcher
+    watcher: Post
+    clock: Callable[[], float] = time.monotonic
+    batch_limit: int = sys.maxsize
 
     @property
     def is_current(self) -> bool:
@@ -71,8 +78,11 @@ class SupervisedActor(ThreadingActor):
       calls ``on_failure`` while the actor still holds its name, then tells the watcher ``Died``.
     - With ``on_receive``, messages that were handled are never handed out again; the one that killed is the lone
       suspect. With ``on_batch``, the whole batch is suspect, unless ``on_batch`` returned.
-    - ``wake_at`` (seconds of ``time.monotonic``) calls ``on_wake`` once it is due; it is None again by then.
-    - ``busy_since`` tells since when (``time.monotonic``) the actor has been at what it does; None when it waits.
+    - Of all that an actor is, only its name, the inbox and the generation's number outlive it: its attributes and its
+      ``wake_at`` are made anew by its successor.
+    - ``wake_at`` (seconds of ``seat.clock``) calls ``on_wake`` once it is due; it is None again by then.
+    - ``busy_since`` tells since when (``seat.clock``) the actor has been at what it does; None when it waits. One that
+      is at a message beyond its ``hang_seconds`` is retired: its name is given to a successor, its sends are refused.
     - A message that is asked (``ActorRef.ask``, ``Directory.ask``, proxies) goes to ``on_receive`` also where
       ``on_batch`` is overridden. An ``Exception`` goes to the asker, and the actor lives on.
     """
@@ -95,14 +105,25 @@ class SupervisedActor(ThreadingActor):
     def on_batch(self, batch: list[Any]) -> None:
         """Handle messages that were told, in order; by default one by one through ``on_receive``."""
         generation, handled = self.seat.generation, self.seat.inbox.handled
-        receive, now = self.on_receive, time.monotonic
-        for message in batch:
+        receive, now = self.on_receive, self.seat.clock
+        for position, message in enumerate(batch):
+            if position:
+                handled(generation)
             self.busy_since = now()
             receive(message)
-            handled(generation)
 
     def on_wake(self) -> None:
         """The moment set in ``wake_at`` has come."""
+
+    def on_retired(self) -> None:
+        """The name has been taken from this actor while it was at something; what that waits for may be interrupted.
+
+        Called in the supervisor's thread, beside whatever the actor's own is at: it must not block.
+        """
+
+    def pulse(self) -> None:
+        """What the actor is at goes on: for a long message that is waited for in slices, each well under a hang."""
+        self.busy_since = self.seat.clock()
 
     def tell(self, name: str, message: object, *, control: bool = False) -> None:
         """The message waits for whoever serves the name. See ``Seat.tell``."""
@@ -112,46 +133,64 @@ class SupervisedActor(ThreadingActor):
         """The actor ends after the current batch. The rest stays in the name's inbox."""
         self.seat.inbox.put(Stop(self.seat.generation), control=True)
 
-    def _actor_loop(self) -> None:
-        # The event is named by no variable: its exception's traceback leads back here, which would be a cycle.
-        self.seat.watcher(self._live())
+    @property
+    def has_mail(self) -> bool:
+        """Whether something waits in the name's inbox."""
+        return len(self.seat.inbox) > 0
 
-    def _live(self) -> Event:
+    def life(self) -> Iterator[bool]:
+        """Everything from ``on_start`` to the end; see ``scheduler.Task``."""
+        # The event is named by no variable: its exception's traceback leads back here, which would be a cycle.
+        self.seat.watcher((yield from self._live()))
+
+    def _actor_loop(self) -> None:
+        for _ in self.life():
+            pass
+
+    def _live(self) -> Generator[bool, None, End]:
         seat = self.seat
         try:
-            self.busy_since = time.monotonic()
+            self.pulse()
             # Before as well: a constructor that overran its time must not let two actors begin.
             seat.check()
             self.on_start()
+            yield False
             seat.check()
+            # Before its supervisor hears of it: a long start is no hang.
+            self.busy_since = None
             seat.watcher(Started(seat.name, seat.generation))
-            self._serve()
-            self._phase, self.busy_since = "on_stop", time.monotonic()
+            yield from self._serve()
+            self._phase = "on_stop"
+            self.pulse()
             self.on_stop()
+            yield False
         except BaseException as error:  # noqa: BLE001  # in a thread of its own nobody else would see it
-            text = traceback.format_exc()
             self._fail()
-            return Died(seat.name, seat.generation, error, text, self._phase)
+            return Died(seat.name, seat.generation, error, self._phase)
         else:
             return Stopped(seat.name, seat.generation)
         finally:
             self._end()
 
-    def _serve(self) -> None:
-        inbox, generation = self.seat.inbox, self.seat.generation
+    def _serve(self) -> Iterator[bool]:
+        seat = self.seat
+        inbox, generation, now = seat.inbox, seat.generation, seat.clock
         stepwise = type(self).on_batch is SupervisedActor.on_batch
         while not self._is_stopping:
             self.busy_since = None
-            timeout = None if self.wake_at is None else max(0.0, self.wake_at - time.monotonic())
-            batch = inbox.take(generation, self.batch_limit, timeout, stepwise=stepwise)
-            self.busy_since = time.monotonic()
+            yield True
+            timeout = None if self.wake_at is None else max(0.0, self.wake_at - now())
+            batch = inbox.take(generation, min(self.batch_limit, seat.batch_limit), timeout, stepwise=stepwise)
+            self.busy_since = now()
             if batch:
                 self._phase = "on_receive"
                 self._handle(batch)
+                yield False
                 inbox.done(generation)
-            if self.wake_at is not None and self.wake_at <= time.monotonic() and not self._is_stopping:
+            if self.wake_at is not None and self.wake_at <= now() and not self._is_stopping:
                 self._phase, self.wake_at = "on_wake", None
                 self.on_wake()
+                yield False
 
     def _handle(self, batch: list[Any]) -> None:
         first = batch[0]
@@ -192,7 +231,7 @@ class SupervisedActor(ThreadingActor):
     def _end(self) -> None:
         self.busy_since = None
         self.has_ended = True
-        ActorRegistry.unregister(self.actor_ref)
+        unregister(self.actor_ref)
         self.actor_stopped.set()
         for future in self._stop_asked:
             resolve(future)

@@ -2,23 +2,60 @@
 
 from __future__ import annotations
 
-import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol
 
-from actors.supervision.inbox import Inbox
-from actors.supervision.spec import ChildSpec
-from actors.supervision.tenure import Tenure
+from actors.supervision.late import Text
+from actors.supervision.spec import AnySpec
+from actors.supervision.timers import Timer
 
 State = Literal["starting", "running", "restarting", "stopping", "stopped", "failed"]
+
+LIVE: Final = frozenset({"starting", "running", "stopping"})
+
+
+class Body(Protocol):
+    """What a child is: an actor at its name, or a supervisor with children of its own."""
+
+    def begin(self) -> int:
+        """It begins anew; the generation of what began. Raises `RuntimeError` when it cannot."""
+
+    def ask_to_stop(self) -> None:
+        """It ends soon, and says so."""
+
+    def recover(self, detail: Text) -> None:
+        """It has ended: what it had in hand waits for its successor."""
+
+    def retire(self) -> tuple[int, str]:
+        """It is left behind, and nothing it does counts; the new generation, and where it stood, as text."""
+
+    def withdraw(self) -> None:
+        """It will not be back: what waits for it are dead letters."""
+
+    def adopt(self, spec: Any) -> None:  # noqa: ANN401  # each kind has its own
+        """What can be changed while it runs is, from now on, as this specification says."""
+
+    @property
+    def busy_since(self) -> float | None:
+        """Since when it has been at one thing; None when it waits."""
+
+    @property
+    def mailbox(self) -> int:
+        """How many messages wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChildStatus:
-    """One child at this moment. ``restarting`` waits for its backoff; ``busy_seconds`` is None when it is idle."""
+    """One child at this moment, under the supervisor that is named.
+
+    ``restarting`` waits for its backoff or its turn; ``failed`` is not coming back by itself. ``generation`` is higher
+    for each actor that took the name; ``restarts`` are those that count. ``mailbox``: how many messages wait, 0 of a
+    supervisor. ``busy_seconds`` is None when it is idle.
+    """
 
     name: str
+    supervisor: str
     state: State
     generation: int
     restarts: int
@@ -30,17 +67,18 @@ class ChildStatus:
 class Child:
     """One child. Only the supervisor's thread writes; others read what ``status`` says."""
 
-    spec: ChildSpec
-    inbox: Inbox
+    spec: AnySpec
+    body: Body
+    timer: Timer
     state: State = "stopped"
     generation: int = 0
     restarts: int = 0
-    restart_times: list[float] = field(default_factory=list)
     failed_starts: int = 0
-    deadline: float | None = None
-    tenure: Tenure | None = None
+    is_new: bool = True
+    """whether it has yet to start for the first time since its supervisor did"""
     is_restart: bool = False
     start_again: bool = False
+    is_leaving: bool = False
     start_replies: list[Future[Any]] = field(default_factory=list)
     stop_replies: list[Future[Any]] = field(default_factory=list)
 
@@ -49,9 +87,15 @@ class Child:
         """The name it serves."""
         return self.spec.name
 
-    def status(self) -> ChildStatus:
+    @property
+    def is_live(self) -> bool:
+        """Whether something of it may be running."""
+        return self.state in LIVE
+
+    def status(self, supervisor: str, now: float) -> ChildStatus:
         """How it stands; a snapshot, from any thread."""
-        actor = None if self.tenure is None else self.tenure.actor
-        busy_since = None if actor is None else actor.busy_since
-        busy_seconds = None if busy_since is None else max(0.0, time.monotonic() - busy_since)
-        return ChildStatus(self.name, self.state, self.generation, self.restarts, len(self.inbox), busy_seconds)
+        busy_since = self.body.busy_since
+        busy_seconds = None if busy_since is None else max(0.0, now - busy_since)
+        return ChildStatus(
+            self.name, supervisor, self.state, self.generation, self.restarts, self.body.mailbox, busy_seconds
+        )

@@ -14,6 +14,8 @@ from typing import Any, Final, Literal
 from pykka import ActorDeadError, Future
 from pykka._envelope import Envelope
 
+from actors.supervision.late import Text
+
 Reason = Literal["undeclared", "withdrawn", "overflow", "poison", "in doubt"]
 
 KEPT: Final = 1_000
@@ -26,13 +28,24 @@ _WORTH_A_WARNING: Final = frozenset({"poison", "in doubt"})
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message that nobody will handle: to whom it went, why it ended here, and what its handling raised."""
+    """One message that nobody will handle: to whom it went, and why it ended here.
+
+    - ``undeclared``: there is no such name. ``withdrawn``: the name has nobody to serve it any more.
+    - ``overflow``: it was the oldest one waiting when the inbox went beyond its bound.
+    - ``poison``: ``1 + poison_after`` actors died of it, or hung in it; ``detail`` is the last traceback or stack.
+    - ``in doubt``: its class says ``AT_MOST_ONCE``, and its actor ended while it was in hand; ``detail`` as above.
+    """
 
     name: str
     message: Any
     reason: Reason
-    detail: str = ""
+    text: Text = ""
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def detail(self) -> str:
+        """The traceback, the stack, or whatever else there is to say."""
+        return str(self.text)
 
 
 def resolve(future: Future[Any] | None, value: object = None, *, error: BaseException | None = None) -> None:
@@ -49,7 +62,7 @@ def resolve(future: Future[Any] | None, value: object = None, *, error: BaseExce
 
 
 class DeadLetters:
-    """The last thousand dead letters and the count of them all.
+    """The last thousand dead letters and the count of them all, in memory: they survive actors, not the process.
 
     ``add`` neither raises nor blocks: it leaves one log line, wakes whoever waits for a reply with
     ``pykka.ActorDeadError``, and calls ``on_add``, whose own exceptions go to the log. Thread-safe.
@@ -67,7 +80,7 @@ class DeadLetters:
         """How many there have been, those no longer kept included."""
         return self._total
 
-    def add(self, name: str, message: object, reason: Reason, detail: str = "") -> None:
+    def add(self, name: str, message: object, reason: Reason, detail: Text = "") -> None:
         """The message is counted among the dead letters, and its asker, if it has one, knows."""
         reply_to = None
         if isinstance(message, Envelope):

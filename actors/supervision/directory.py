@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ class Directory:
     - ``tell`` never raises and never blocks, whoever lives or has died.
     - A declared name keeps its messages until somebody serves it, and across every restart.
     - A name that was never declared, or was withdrawn, has its messages among the ``dead_letters``.
+    - All of it is in memory: it survives every actor and supervisor, and ends with the process.
 
     Thread-safe.
     """
@@ -64,18 +66,32 @@ class Directory:
             is_control = self._is_control[kind] = getattr(kind, "CONTROL", False) is True
         inbox.put(message, control=control or is_control)
 
+    def offer(self, name: str, message: object, timeout: float = 0.0) -> None:
+        """As ``tell``, but where the inbox is full it waits for room. For the outside: an actor tells, it never waits.
+
+        Raises:
+            InboxFullError: there was none for ``timeout`` seconds; with 0 the message is refused at once.
+        """
+        inbox = self._inboxes.get(name)
+        if inbox is None:
+            self.dead_letters.add(name, message, "undeclared")
+            return
+        payload = message.message if isinstance(message, Envelope) else message
+        inbox.offer(message, control=getattr(type(payload), "CONTROL", False) is True, timeout=timeout)
+
     def ask(self, name: str, message: object, timeout: float) -> Any:  # noqa: ANN401  # an answer is whatever the actor returns
         """The actor's answer, within ``timeout`` seconds. For the outside: an actor tells, it never asks.
 
         Raises:
+            InboxFullError: there was no room for it in that time.
             pykka.Timeout: no answer in time; the message is handled all the same.
             pykka.ActorDeadError: the message became a dead letter.
             Exception: what the actor raised.
         """
         future: ThreadingFuture[Any] = ThreadingFuture()
-        control = getattr(type(message), "CONTROL", False) is True
-        self.tell(name, Envelope(message, reply_to=future), control=control)
-        return future.get(timeout=timeout)
+        deadline = time.monotonic() + timeout
+        self.offer(name, Envelope(message, reply_to=future), timeout)
+        return future.get(timeout=max(0.0, deadline - time.monotonic()))
 
     def is_served(self, name: str) -> bool:
         """Whether an actor serves the name at this moment; a declared name keeps what it is told all the same."""

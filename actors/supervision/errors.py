@@ -2,10 +2,12 @@
 
     SupervisionError
     ├── SupersededError         this actor's name has been given to a successor
+    ├── InboxFullError          there was no room for the message in the time given
     ├── NotRunningError         the supervisor has not been started, is stopping, or has ended
     ├── UnknownChildError       no child goes by that name
+    ├── NameTakenError          a child goes by that name already
     ├── ChildStartError         a start that was asked for failed (a permanent child is tried again all the same)
-    ├── GaveUpError             restarts came too fast; carries the report
+    ├── GaveUpError             restarts came too fast, or the first start failed; carries the report
     └── CommandTimeoutError     the answer did not come in the time given (also a TimeoutError)
 
 A specification that is wrong raises ``pydantic.ValidationError``, which lists every fault.
@@ -27,6 +29,10 @@ class SupersededError(SupervisionError):
     """The actor's name has been given to a successor: it may neither take messages nor send them."""
 
 
+class InboxFullError(SupervisionError):
+    """The name's inbox had no room in the time given. The message was not taken."""
+
+
 class NotRunningError(SupervisionError):
     """The supervisor has not been started, is stopping, or has ended."""
 
@@ -35,12 +41,16 @@ class UnknownChildError(SupervisionError):
     """No child goes by that name."""
 
 
+class NameTakenError(SupervisionError):
+    """A child goes by that name already."""
+
+
 class ChildStartError(SupervisionError):
     """A start that was asked for failed. Whether it is tried again is up to the child's specification."""
 
 
 class GaveUpError(SupervisionError):
-    """Restarts came too fast, and everything was stopped. ``report`` says which child and why."""
+    """The supervisor gave up, and everything was stopped. ``report`` says which child and why."""
 
     def __init__(self, report: Report) -> None:
         super().__init__(report.line())

@@ -10,7 +10,8 @@ from typing import Any, Final, NamedTuple
 from pykka._envelope import Envelope
 
 from actors.supervision.dead_letters import DeadLetters, Reason
-from actors.supervision.errors import SupersededError
+from actors.supervision.errors import InboxFullError, SupersededError
+from actors.supervision.late import Text
 from actors.supervision.messages import Stop
 
 DEFAULT_BOUND: Final = 10_000
@@ -73,15 +74,15 @@ class Inbox:
     """Messages for a name, kept until somebody has handled them.
 
     - ``put`` never blocks, whatever the consumer does. Order is kept within a lane; control overtakes work.
-    - Beyond ``bound`` the *oldest* work message becomes a dead letter (a state is superseded by a newer one).
-      Control is never dropped.
+    - Beyond ``bound`` the *oldest* work message becomes a dead letter (a state is superseded by a newer one); ``offer``
+      waits for room instead, or is refused. Control is never dropped, and always has room.
     - What an actor had in hand when it died is handed to its successor, ahead of everything else, one message at a
       time, so that the one that kills is found. One that was in hand alone, and has been handed out
       ``1 + poison_after`` times, becomes a dead letter. A message whose class says ``AT_MOST_ONCE = True`` is never
       handed out again.
     - Of the actors that were attached only the newest may take: the others meet ``SupersededError``.
 
-    Any number of threads may put; one thread at a time takes.
+    It survives its actors and their supervisor, not the process. Any number of threads may put; one at a time takes.
     """
 
     def __init__(
@@ -99,13 +100,15 @@ class Inbox:
         self._dead_letters = DeadLetters() if dead_letters is None else dead_letters
         self._control: deque[Any] = deque()
         self._work: deque[Any] = deque()
-        self._suspects: deque[tuple[Any, int]] = deque()
+        self._suspects: list[tuple[Any, int]] = []
         self._hand = _Hand(0)
         self._bell = _Doorbell()
         self._closed = False
         self._is_served = False
         # Guards everything but the append in put(). Re-entrant: a signal handler may put while its thread is in here.
         self._mutex = threading.RLock()
+        self._room: threading.Condition | None = None  # made when somebody first waits: few names ever need it
+        self._promised = 0
 
     def put(self, message: object, *, control: bool = False) -> None:
         """The message waits in its lane. Never blocks; a pykka ``Envelope`` is kept as it is."""
@@ -120,6 +123,31 @@ class Inbox:
             self._flush()
         elif not control and len(lane) > self.bound:
             self._drop_oldest()
+
+    def offer(self, message: object, *, control: bool = False, timeout: float = 0.0) -> None:
+        """As ``put``, once there is room: for senders that may wait, who are never actors.
+
+        Raises:
+            InboxFullError: there was none for ``timeout`` seconds; with 0 it is refused at once.
+        """
+        if control:
+            self.put(message, control=True)
+            return
+        deadline = time.monotonic() + timeout
+        with self._mutex:
+            while not self._closed and len(self._work) + self._promised >= self.bound:
+                remaining = min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
+                if remaining <= 0:
+                    raise InboxFullError(
+                        f"{self.name}: no room within {timeout:g} s, {len(self._work):,} messages wait"
+                    )
+                self._room = self._room or threading.Condition(self._mutex)
+                self._room.wait(remaining)
+            self._promised += 1
+        self.put(message)
+        with self._mutex:
+            self._promised -= 1
+            self._tell_of_room()
 
     def attach(self) -> int:
         """A new generation serves the name from now on; the one before is superseded. Opens a closed inbox."""
@@ -143,8 +171,8 @@ class Inbox:
     def take(self, generation: int, limit: int, timeout: float | None = None, *, stepwise: bool = False) -> list[Any]:
         """At most ``limit`` messages: a lone suspect, else control before work. Empty after ``timeout`` seconds.
 
-        They are in hand until ``done`` or the next ``take``. With ``stepwise`` the taker calls ``handled`` after
-        each, so that a crash makes a suspect of one message alone.
+        They are in hand until ``done`` or the next ``take``. With ``stepwise`` the taker calls ``handled`` between
+        them, so that a crash makes a suspect of one message alone.
 
         Raises:
             SupersededError: the generation is no longer the current one.
@@ -179,7 +207,7 @@ class Inbox:
         if hand.generation == generation:
             hand.handled = len(hand.messages)
 
-    def recover(self, detail: str = "") -> None:
+    def recover(self, detail: Text = "") -> None:
         """What the dead actor had in hand waits for its successor, in order; the suspects before everything else.
 
         ``detail`` is the text of the death, for the dead letters.
@@ -200,7 +228,7 @@ class Inbox:
                 elif after - first == 1 and deaths > self.poison_after:
                     letters.append((message, "poison"))
                 else:
-                    self._suspects.appendleft((message, deaths))
+                    self._suspects.insert(0, (message, deaths))
         for message, reason in reversed(letters):
             self._dead_letters.add(self.name, message, reason, detail)
 
@@ -233,16 +261,21 @@ class Inbox:
         hand.stepwise = stepwise
         batch = hand.messages
         if self._suspects:
-            message, hand.deaths = self._suspects.popleft()
+            message, hand.deaths = self._suspects.pop(0)
             batch.append(message)
         else:
             may_go_on = _move(self._control, batch, limit)
             hand.control_count = len(batch)
             if may_go_on:
                 _move(self._work, batch, limit)
+            self._tell_of_room()
         self._hand = hand
         # A copy: what an actor does to its list must not touch what would be recovered.
         return batch.copy()
+
+    def _tell_of_room(self) -> None:
+        if self._room is not None:
+            self._room.notify_all()
 
     def _drop_oldest(self) -> None:
         dropped = []
@@ -261,6 +294,7 @@ class Inbox:
             for lane in (self._control, self._work):
                 while lane:
                     left.append(lane.popleft())
+            self._tell_of_room()
         for message in left:
             self._dead_letters.add(self.name, message, "withdrawn")
 

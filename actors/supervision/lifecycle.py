@@ -1,109 +1,144 @@
-"""What becomes of each child: started, restarted, stopped, retired."""
+"""What becomes of each child: started, watched, stopped, retired."""
 
 from __future__ import annotations
 
-import heapq
-import itertools
-import logging
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from concurrent.futures import Future
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
-from actors.supervision.actor import Seat
-from actors.supervision.child import Child, State
-from actors.supervision.directory import Directory
-from actors.supervision.errors import ChildStartError
-from actors.supervision.intensity import add_restart
-from actors.supervision.messages import Stop
-from actors.supervision.plan import backoff_seconds, is_restarted
-from actors.supervision.report import Context, Report
-from actors.supervision.spec import SupervisorSpec
-from actors.supervision.tenure import Tenure
-from actors.supervision.watch import Died, Event, Started, Watcher
+from actors.supervision.actor_body import ActorBody
+from actors.supervision.child import Body, Child, State
+from actors.supervision.common import Common
+from actors.supervision.errors import ChildStartError, GaveUpError
+from actors.supervision.late import Late, Text
+from actors.supervision.plan import backoff_seconds
+from actors.supervision.report import Context
+from actors.supervision.spec import AnySpec, ChildSpec
+from actors.supervision.timers import Timer
+from actors.supervision.watch import Died, Posted, Retired, Started
 
-_logger = logging.getLogger("supervision")
+
+class Superior(Protocol):
+    """Who decides about the children that one lifecycle looks after."""
+
+    def fell(self, child: Child, reason: Text, detail: Text, *, abnormal: bool) -> None:
+        """The child ended without having been asked to, or did not start: what now?"""
+
+    def is_wanted(self, child: Child) -> bool:
+        """Whether a child that was stopped is started again in its turn."""
+
+    def rested(self, child: Child) -> None:
+        """The child is down, and is not coming back by itself."""
 
 
 class Lifecycle:
-    """Each child by itself, by its specification and by the intensity that all share. It waits for nothing.
-
-    All of it belongs to one thread, which hands it events as they come and the time as it passes. Past the
-    intensity it leaves ``failure`` and restarts nothing more; ``is_closing`` has the latter effect as well.
-    """
+    """Each child of one supervisor by itself. It waits for nothing; all of it belongs to the root's one thread."""
 
     def __init__(
-        self,
-        spec: SupervisorSpec,
-        directory: Directory,
-        *,
-        watcher: Watcher,
-        on_report: Callable[[Report], None],
-        clock: Callable[[], float],
+        self, name: str, common: Common, superior: Superior, plain_errors: tuple[type[Exception], ...]
     ) -> None:
-        self.failure: Report | None = None
         self.is_closing = False
-        self.overran: list[str] = []
-        self.children: Mapping[str, Child] = {
-            child.name: Child(
-                child, directory.declare(child.name, bound=child.inbox_bound, poison_after=child.poison_after)
-            )
-            for child in spec.children
-        }
-        self._spec = spec
-        self._directory = directory
-        self._watcher = watcher
-        self._on_report = on_report
-        self._clock = clock
-        self._restart_times: list[float] = []
-        self._deadlines: list[tuple[float, int, Child]] = []
-        self._order = itertools.count()
+        """whether everything is being stopped: nothing is started any more, and names are kept"""
+        self._name = name
+        self._common = common
+        self._superior = superior
+        self.plain_errors = plain_errors
 
-    def start_child(self, child: Child, reply: Future[Any] | None = None) -> None:
+    def take_in(self, spec: AnySpec, body: Body | None = None) -> Child:
+        """A child of that specification, which is not started yet; an actor, unless it has a body."""
+        if body is None:
+            assert isinstance(spec, ChildSpec)  # noqa: S101  # a supervisor brings itself
+            body = ActorBody(spec, self._common)
+        child = Child(spec, body, Timer(lambda: None))
+        child.timer.on_due = partial(self._due, child)
+        return child
+
+    def start(self, child: Child, reply: Future[Any]) -> None:
         """The reply comes when it runs, or when this start has failed."""
-        if reply is not None:
-            child.start_replies.append(reply)
         if child.state == "running":
-            _answer(child.start_replies, None)
-        elif child.state == "stopping":
+            reply.set_result(None)
+            return
+        child.start_replies.append(reply)
+        if child.state == "stopping":
             child.start_again = True
-        elif child.state != "starting":
-            self._launch(child)
+        elif child.state != "starting" and not self._superior.is_wanted(child):
+            self.launch(child)
 
-    def restart_child(self, child: Child, reply: Future[Any]) -> None:
-        """As ``start_child``, with a new actor; not counted among the restarts."""
-        if child.state in {"running", "starting"}:
-            self._ask_to_stop(child)
-        self.start_child(child, reply)
+    def restart(self, child: Child, reply: Future[Any]) -> None:
+        """As ``start``, with a new actor; not counted among the restarts."""
+        if child.state not in {"running", "starting"}:
+            self.start(child, reply)
+            return
+        # Known before it stops: one that is not waited for has stopped at once.
+        child.start_again = True
+        child.start_replies.append(reply)
+        self.ask_to_stop(child)
 
-    def stop_child(self, child: Child, reply: Future[Any] | None = None) -> None:
+    def stop(self, child: Child, reply: Future[Any]) -> None:
         """The reply says whether it ended in time."""
         child.start_again = False
-        if reply is not None:
-            child.stop_replies.append(reply)
+        child.stop_replies.append(reply)
         if child.state in {"running", "starting"}:
-            self._ask_to_stop(child)
+            self.ask_to_stop(child)
         elif child.state != "stopping":
-            self._rest(child, "stopped")
+            self.rest(child, "stopped")
 
-    def retire(self, child: Child) -> None:
-        """Its thread, which nobody can end, may neither take nor send any more; what it had in hand is kept."""
-        child.generation = child.inbox.supersede()
-        child.inbox.recover("its actor was retired while it was busy with the message")
-        if child.tenure is not None:
-            child.tenure.abandon()
+    def launch(self, child: Child) -> None:
+        """It starts; that it has, or has failed to, comes as an event or, without a thread for it, at once."""
+        child.state, child.timer.at = "starting", None
+        if child.name in self._common.overran:
+            self._common.overran.remove(child.name)
+        if child.spec.start_seconds is not None:
+            self._common.timers.set(child.timer, child.spec.start_seconds)
+        try:
+            child.generation = child.body.begin()
+        except RuntimeError as error:
+            self._start_failed(child, reason_of(error), traceback.format_exc())
 
-    def handle(self, event: Event) -> None:
-        """The consequences of an event; one of an actor that was superseded has none."""
-        child = self.children[event.name]
-        if event.generation != child.generation:
+    def launch_after_backoff(self, child: Child) -> None:
+        """It starts at once, or after failed starts by the timers, even without a wait, so that nothing recurses."""
+        if child.failed_starts:
+            child.state = "restarting"
+            self._common.timers.set(child.timer, self.backoff(child))
+        else:
+            self.launch(child)
+
+    def backoff(self, child: Child) -> float:
+        """The seconds to wait before its next start."""
+        return backoff_seconds(child.spec, child.failed_starts, self._common.random.random())
+
+    def ask_to_stop(self, child: Child) -> None:
+        """It ends within its time, or is left behind."""
+        seconds = child.spec.shutdown_seconds
+        child.state, child.timer.at = "stopping", None
+        if seconds == "brutal":
+            self._retire(child, "it is not waited for")
+            self._ended(child, "it was stopped", abnormal=False)
             return
+        if seconds != "infinity":
+            self._common.timers.set(child.timer, seconds)
+        child.body.ask_to_stop()
+
+    def rest(self, child: Child, state: State) -> None:
+        """It is down. While everything is being stopped its messages wait for what will become of the whole."""
+        child.state, child.timer.at, child.failed_starts = state, None, 0
+        child.is_new = child.is_restart = child.start_again = False
+        if not self.is_closing:
+            child.body.withdraw()
+        self._common.answer(child.stop_replies, True)  # noqa: FBT003  # the answer itself
+        self._common.answer(child.start_replies, ChildStartError(f"{child.name}: it was stopped"))
+        self._superior.rested(child)
+
+    def handle(self, child: Child, event: Posted) -> None:
+        """The consequences of an event; one of an actor that was superseded has none."""
         if isinstance(event, Started):
             if child.state == "starting":
                 self._started(child)
             return
         reason, detail = self._why(event)
-        child.inbox.recover(detail)
+        child.body.recover(detail)
         if child.state == "starting":
             self._start_failed(child, reason, detail)
         elif isinstance(event, Died) or (child.state == "running" and child.spec.restart == "permanent"):
@@ -112,164 +147,103 @@ class Lifecycle:
         else:
             self._ended(child, reason, abnormal=False)
 
-    def _why(self, event: Event) -> tuple[str, str]:
-        if not isinstance(event, Died):
-            return "it stopped by itself", ""
-        if isinstance(event.exception, self._spec.plain_errors):
-            return str(event.exception), ""
-        return _reason(event.exception), event.traceback_text
+    def report(self, context: Context, child: Child, reason: Text, detail: Text = "") -> None:
+        """What there is to say of a child."""
+        self._common.report(self._name, context, child.name, reason=reason, detail=detail, restarts=child.restarts)
 
-    def next_deadline(self) -> float | None:
-        """When ``tick`` is due next, on the supervisor's clock."""
-        while self._deadlines and self._deadlines[0][2].deadline != self._deadlines[0][0]:
-            heapq.heappop(self._deadlines)
-        return self._deadlines[0][0] if self._deadlines else None
-
-    def tick(self) -> None:
-        """The consequences of the deadlines that have passed."""
-        now = self._clock()
-        while (due := self.next_deadline()) is not None and due <= now:
-            _, _, child = heapq.heappop(self._deadlines)
-            child.deadline = None
-            if child.state == "restarting":
-                # It may have given up in this very turn.
-                if not self.is_closing:
-                    self._launch(child)
-            elif child.state == "starting":
-                self.retire(child)
-                self._start_failed(child, f"it had not started after {child.spec.start_seconds:g} s")
-            elif child.state == "stopping":
-                self.retire(child)
-                reason = f"it had not stopped after {child.spec.shutdown_seconds:g} s"
-                self.report("shutdown_overrun", child, reason)
-                if self.is_closing:
-                    self.overran.append(child.name)
-                _answer(child.stop_replies, False)  # noqa: FBT003  # the answer itself
-                self._ended(child, reason, abnormal=True)
-
-    def report(self, context: Context, child: Child, reason: str, detail: str = "") -> Report:
-        """The report, handed to the callback, whose exceptions go to the log."""
-        return self._send(context, child.name, reason, detail, child.restarts)
-
-    def fail(self, offender: str, reason: str, detail: str, restarts: int = 0) -> None:
-        """It gives up: nothing is restarted any more."""
-        self.is_closing = True
-        self.failure = self._send("gave_up", offender, reason, detail, restarts)
-
-    def _launch(self, child: Child) -> None:
-        child.generation = child.inbox.attach()
-        child.state = "starting"
-        seat = Seat(child.name, child.inbox, child.generation, self._directory, self._watcher)
-        child.tenure = Tenure(seat, child.spec.factory)
-        self._set_deadline(child, child.spec.start_seconds)
-        try:
-            child.tenure.begin()
-        except RuntimeError as error:
-            self._start_failed(child, _reason(error), traceback.format_exc())
+    def leave_behind(self, children: Iterable[Child]) -> None:
+        """All are left behind at once, whatever they are at."""
+        for child in children:
+            if child.is_live:
+                self._retire(child, "its supervisor did not wait for it")
+            if child.state != "failed":
+                self.rest(child, "failed")
 
     def _started(self, child: Child) -> None:
-        child.state, child.deadline, child.failed_starts = "running", None, 0
+        child.state, child.timer.at, child.failed_starts, child.is_new = "running", None, 0, False
+        self._watch_for_hang(child)
         if child.is_restart:
             child.is_restart = False
             self.report("restarted", child, "it runs again")
-        _answer(child.start_replies, None)
+        self._common.answer(child.start_replies, None)
 
-    def _start_failed(self, child: Child, reason: str, detail: str = "") -> None:
+    def _start_failed(self, child: Child, reason: Text, detail: Text = "") -> None:
         self.report("start_failed", child, reason, detail)
         child.failed_starts += 1
-        _refuse(child.start_replies, f"{child.name}: {reason}")
+        child.timer.at = None
+        self._common.answer(child.start_replies, ChildStartError(f"{child.name}: {reason}"))
         self._fell(child, reason, detail, abnormal=True)
 
-    def _ended(self, child: Child, reason: str, detail: str = "", *, abnormal: bool) -> None:
+    def _ended(self, child: Child, reason: Text, detail: Text = "", *, abnormal: bool) -> None:
         if child.state != "stopping":
             self._fell(child, reason, detail, abnormal=abnormal)
+        elif self._superior.is_wanted(child):
+            # Its turn will come; whoever asked for its start waits for that.
+            child.start_again = False
+            self._common.answer(child.stop_replies, True)  # noqa: FBT003  # the answer itself
+            child.state, child.timer.at = "restarting", None
         elif child.start_again:
             child.start_again = False
-            _answer(child.stop_replies, True)  # noqa: FBT003  # the answer itself
-            self._launch(child)
+            self._common.answer(child.stop_replies, True)  # noqa: FBT003  # the answer itself
+            self.launch(child)
         else:
-            self._rest(child, "stopped")
+            self.rest(child, "stopped")
 
-    def _fell(self, child: Child, reason: str, detail: str, *, abnormal: bool) -> None:
-        child.deadline = None
-        if self.is_closing or not is_restarted(child.spec.restart, abnormal=abnormal):
-            self._rest(child, "failed" if abnormal else "stopped")
+    def _fell(self, child: Child, reason: Text, detail: Text, *, abnormal: bool) -> None:
+        child.timer.at = None
+        if self.is_closing:
+            self.rest(child, "failed" if abnormal else "stopped")
+        else:
+            self._superior.fell(child, reason, detail, abnormal=abnormal)
+
+    def _due(self, child: Child) -> None:
+        if child.state == "restarting":
+            self.launch(child)
+        elif child.state == "running":
+            self._watch_for_hang(child)
+        elif child.state == "starting":
+            reason = f"it had not started after {child.spec.start_seconds:g} s"
+            self._start_failed(child, reason, self._retire(child, reason))
+        elif child.state == "stopping":
+            reason = f"it had not stopped after {child.spec.shutdown_seconds:g} s"
+            stack = self._retire(child, reason)
+            self.report("shutdown_overrun", child, reason, stack)
+            if self.is_closing:
+                self._common.overran.append(child.name)
+            self._common.answer(child.stop_replies, False)  # noqa: FBT003  # the answer itself
+            self._ended(child, reason, abnormal=True)
+
+    def _watch_for_hang(self, child: Child) -> None:
+        hang_seconds = child.spec.hang_seconds if isinstance(child.spec, ChildSpec) else None
+        if hang_seconds is None:
             return
-        if self._is_too_much(child):
-            self._rest(child, "failed")
-            most, within = self._spec.max_restarts, self._spec.within_seconds
-            why = f"more than {most} restarts within {within:g} s, the last for: {reason}"
-            if child.spec.may_fail_alone:
-                self.report("child_abandoned", child, why, detail)
-            else:
-                self.fail(child.name, why, detail, child.restarts)
+        now, since = self._common.clock(), child.body.busy_since
+        due = (now if since is None else since) + hang_seconds
+        if due > now:
+            self._common.timers.set_at(child.timer, due)
             return
-        child.restarts += 1
-        child.is_restart = True
-        if child.failed_starts:
-            # By the deadlines even when the wait is nought: a start that fails at once must not recurse.
-            child.state = "restarting"
-            self._set_deadline(child, backoff_seconds(child.spec, child.failed_starts))
-        else:
-            self._launch(child)
+        reason = f"it was at one thing for {hang_seconds:g} s"
+        stack = self._retire(child, reason)
+        self.report("hung", child, reason, stack)
+        self._fell(child, reason, stack, abnormal=True)
 
-    def _is_too_much(self, child: Child) -> bool:
-        alone = child.spec.may_fail_alone
-        times, too_many = add_restart(
-            child.restart_times if alone else self._restart_times,
-            self._clock(),
-            max_restarts=self._spec.max_restarts,
-            within_seconds=self._spec.within_seconds,
-        )
-        if alone:
-            child.restart_times = times
-        else:
-            self._restart_times = times
-        return too_many
+    def _retire(self, child: Child, reason: str) -> str:
+        generation = child.generation
+        child.timer.at = None
+        child.generation, stack = child.body.retire()
+        self._common.tell_watchers(Retired(child.name, generation, reason, stack))
+        return stack
 
-    def _rest(self, child: Child, state: State) -> None:
-        child.state, child.deadline, child.failed_starts, child.is_restart = state, None, 0, False
-        child.tenure = None
-        self._directory.withdraw(child.name)
-        _answer(child.stop_replies, True)  # noqa: FBT003  # the answer itself
-        _refuse(child.start_replies, f"{child.name}: it was stopped")
-
-    def _ask_to_stop(self, child: Child) -> None:
-        child.state = "stopping"
-        self._set_deadline(child, child.spec.shutdown_seconds)
-        child.inbox.put(Stop(child.generation), control=True)
-
-    def _set_deadline(self, child: Child, seconds: float) -> None:
-        child.deadline = self._clock() + seconds
-        heapq.heappush(self._deadlines, (child.deadline, next(self._order), child))
-
-    def _send(self, context: Context, offender: str, reason: str, detail: str, restarts: int) -> Report:
-        report = Report(
-            supervisor=self._spec.name,
-            context=context,
-            reason=reason,
-            offender=offender,
-            restarts=restarts,
-            detail=detail,
-        )
-        try:
-            self._on_report(report)
-        except Exception:
-            _logger.exception("the callback for reports raised")
-        return report
+    def _why(self, event: Posted) -> tuple[Text, Text]:
+        if not isinstance(event, Died):
+            return "it stopped by itself", ""
+        if isinstance(event.exception, GaveUpError):
+            return f"it gave up: {event.exception.report.reason}", event.exception.report.detail
+        if isinstance(event.exception, self.plain_errors):
+            return str(event.exception), ""
+        return Late(lambda: reason_of(event.exception)), Late(lambda: event.traceback_text)
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """An exception's class and message."""
     return "".join(traceback.format_exception_only(error)).strip()
-
-
-def _answer(replies: list[Future[Any]], result: object) -> None:
-    for reply in replies:
-        reply.set_result(result)
-    replies.clear()
-
-
-def _refuse(replies: list[Future[Any]], why: str) -> None:
-    for reply in replies:
-        reply.set_exception(ChildStartError(why))
-    replies.clear()

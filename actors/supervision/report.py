@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Context = Literal["start_failed", "child_terminated", "restarted", "shutdown_overrun", "child_abandoned", "gave_up"]
+Context = Literal["start_failed", "child_terminated", "hung", "restarted", "shutdown_overrun", "gave_up"]
 
 _REASON_SHOWN: Final = 300
 
@@ -15,7 +15,12 @@ _REASON_SHOWN: Final = 300
 class Report(BaseModel):
     """One occurrence: which supervisor, in what context, for what reason, and which child it concerns.
 
-    ``restarts`` counts the offender's restarts so far; ``detail`` is the traceback's text, where there is one.
+    - ``start_failed``: an exception, or longer than ``start_seconds``. ``child_terminated``: it died, or ended though
+      it is permanent. ``hung``: longer than ``hang_seconds`` at one thing. ``restarted``: it runs again.
+    - ``shutdown_overrun``: longer than ``shutdown_seconds``; its thread is left behind. ``gave_up``: the supervisor.
+
+    ``restarts`` counts the offender's restarts so far; ``detail`` is the traceback's text, or where a thread that was
+    left behind stood, where there is one.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -1,62 +1,79 @@
-"""The thread in which one actor serves its name."""
+"""The time that one actor serves its name."""
 
 from __future__ import annotations
 
-import threading
-import traceback
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from pykka import ActorRegistry
 
 from actors.supervision.actor import Seat, SupervisedActor
 from actors.supervision.errors import SupervisionError
+from actors.supervision.registry import unregister
 from actors.supervision.watch import Died, Phase
 
-Factory: TypeAlias = Callable[[Seat], SupervisedActor]
+if TYPE_CHECKING:
+    from actors.supervision.scheduler import Handle, Scheduler
+    from actors.supervision.spec import ChildSpec
 
 
 class Tenure:
-    """One actor's time in its seat, from the factory to its end, in a daemon thread of its own.
+    """One actor's time in its seat, from its making to its end: a task of its own.
 
-    The watcher is told of the end, whatever the factory, the actor or its loop do.
+    The watcher is told of the end, whatever the making, the actor or its loop do.
     """
 
-    def __init__(self, seat: Seat, factory: Factory) -> None:
+    __slots__ = ("_handle", "_phase", "_seat", "_spec", "actor")
+
+    def __init__(self, seat: Seat, spec: ChildSpec) -> None:
         self.actor: SupervisedActor | None = None
         self._seat = seat
-        self._factory = factory
+        self._spec = spec
         self._phase: Phase = "factory"
+        self._handle: Handle | None = None
 
-    def begin(self) -> None:
-        """The thread runs.
+    def begin(self, scheduler: Scheduler) -> None:
+        """It runs.
 
         Raises:
             RuntimeError: the system has no thread to give.
         """
-        threading.Thread(target=self._run, name=f"{self._seat.name}-{self._seat.generation}", daemon=True).start()
+        self._handle = scheduler.begin(f"{self._seat.name}-{self._seat.generation}", self)
 
-    def abandon(self) -> None:
+    def abandon(self) -> Handle | None:
         """Pykka no longer knows the actor, whose thread nobody can end: nobody is made to wait for it."""
         actor = self.actor
         if actor is not None:
-            ActorRegistry.unregister(actor.actor_ref)
+            unregister(actor.actor_ref)
             actor.actor_stopped.set()
+        return self._handle
 
-    def _run(self) -> None:
+    def life(self) -> Iterator[bool]:
+        """Everything from the actor's making to its end."""
         try:
-            self._serve()
+            yield from self._serve()
         except BaseException as error:  # noqa: BLE001  # in a thread of its own nobody else would see it
-            text = traceback.format_exc()
-            self._seat.watcher(Died(self._seat.name, self._seat.generation, error, text, self._phase))
+            self._seat.watcher(Died(self._seat.name, self._seat.generation, error, self._phase))
 
-    def _serve(self) -> None:
-        actor = self._factory(self._seat)
+    def is_ready(self) -> bool:
+        """Whether the actor is yet to be made, has something in its inbox, or has lost its name."""
+        actor = self.actor
+        return actor is None or not actor.seat.is_current or actor.has_mail
+
+    def due_at(self) -> float | None:
+        """When the actor wants to wake."""
+        return None if self.actor is None else self.actor.wake_at
+
+    def _serve(self) -> Iterator[bool]:
+        seat = self._seat
+        # Before as well: one that overran its time must not let two actors begin.
+        seat.check()
+        actor = self._spec.actor(seat, **self._spec.arguments)
         if not isinstance(actor, SupervisedActor):
-            raise TypeError(f"the factory returned no SupervisedActor but {type(actor).__name__}")
+            raise TypeError(f"no SupervisedActor was made, but {type(actor).__name__}")
         self._phase = "loop"
         self.actor = actor
         ActorRegistry.register(actor.actor_ref)
-        actor._actor_loop()  # noqa: SLF001  # what Pykka's own thread would run
+        yield from actor.life()
         if not actor.has_ended:
-            raise SupervisionError("the actor's thread ended without a word")
+            raise SupervisionError("the actor's life ended without a word")

@@ -1,115 +1,115 @@
-"""The children of one supervisor as a whole: started in order, stopped in reverse."""
+"""All supervisors of one tree, from the root's one thread."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Any, Literal
+from functools import partial
+from typing import Any
 
-from actors.supervision.child import Child
-from actors.supervision.errors import GaveUpError, NotRunningError
-from actors.supervision.lifecycle import Lifecycle
-from actors.supervision.plan import start_order, stop_order
-from actors.supervision.spec import SupervisorSpec
-
-Mode = Literal["new", "starting", "running", "stopping", "ended"]
+from actors.supervision.child import LIVE
+from actors.supervision.common import Common
+from actors.supervision.difference import Change
+from actors.supervision.errors import NotRunningError, UnknownChildError
+from actors.supervision.group import Group, Verb
+from actors.supervision.spec import AnySpec, SupervisorSpec
+from actors.supervision.watch import Posted
 
 
 class Tree:
-    """Starts the children one after the other, and stops them so as well. It waits for nothing.
+    """The root and all below it: who hears what, and what is asked of whom. It waits for nothing."""
 
-    ``advance`` is called after whatever may have changed a child, and does what has become possible by it. As with
-    ``Lifecycle``, all of it belongs to one thread; futures carry the answers to those who wait outside.
-    """
+    def __init__(self, spec: SupervisorSpec, common: Common) -> None:
+        self.root = Group(spec, common)
+        self._name = spec.name
+        self._common = common
 
-    def __init__(self, spec: SupervisorSpec, lifecycle: Lifecycle) -> None:
-        self.mode: Mode = "new"
-        self._spec = spec
-        self._lifecycle = lifecycle
-        self._pending: deque[Child] = deque()
-        self._awaited: Child | None = None
-        self._start_replies: list[Future[Any]] = []
-        self._stop_replies: list[Future[Any]] = []
-
-    def start(self, reply: Future[Any]) -> None:
-        """The children are started in order; the reply comes when all have, or once it has given up."""
-        if self.mode != "new":
-            reply.set_exception(NotRunningError(f"{self._spec.name} can be started once only"))
-            return
-        self.mode = "starting"
-        self._start_replies.append(reply)
-        self._pending.extend(self._lifecycle.children[name] for name in start_order(self._spec))
-
-    def stop(self, reply: Future[Any]) -> None:
-        """The children are stopped in reverse; the reply names those that would not end in time."""
-        self._stop_replies.append(reply)
-        if self.mode in {"new", "starting", "running"}:
-            self._begin_stopping()
-
-    def command(self, verb: Literal["start", "stop", "restart"], child: Child, reply: Future[Any]) -> None:
-        """One child is started, stopped or restarted; refused once everything is being stopped."""
-        if self.mode not in {"starting", "running"}:
-            reply.set_exception(NotRunningError(f"{self._spec.name} is not running"))
-        elif verb == "start":
-            self._lifecycle.start_child(child, reply)
-        elif verb == "restart":
-            self._lifecycle.restart_child(child, reply)
-        else:
-            if child in self._pending:
-                self._pending.remove(child)
-            self._lifecycle.stop_child(child, reply)
+    def hear(self, event: Posted) -> None:
+        """What becomes of a child has its consequences; an event of one that was superseded has none."""
+        group, child = self._common.owners.get(event.name, (None, None))
+        if group is not None and child is not None and event.generation == child.generation:
+            self._common.tell_watchers(event)
+            group.lifecycle.handle(child, event)
 
     def advance(self) -> None:
-        """The next child is started or stopped, if the one before has got there."""
-        if self._lifecycle.failure is not None and self.mode in {"starting", "running"}:
-            self._begin_stopping()
-        while self.mode in {"starting", "stopping"}:
-            awaited = self._awaited
-            if awaited is not None and awaited.state in {"starting", "restarting", "stopping"}:
-                return
-            if not self._pending:
-                self._awaited = None
-                self._arrive()
-                return
-            self._awaited = self._pending.popleft()
-            if self.mode == "starting":
-                self._lifecycle.start_child(self._awaited)
-            elif self._awaited.state != "failed":
-                self._lifecycle.stop_child(self._awaited)
+        """Do what is due, and what has become possible."""
+        self._common.timers.fire()
+        self._check_retired()
+        self.root.advance()
+
+    def command(self, verb: Verb, name: str, reply: Future[Any]) -> None:
+        """One child is started, stopped, restarted or removed."""
+        group, child = self._common.owners.get(name, (None, None))
+        if group is None or child is None:
+            raise UnknownChildError(f"{self._name} has no child {name!r}")
+        group.command(verb, child, reply)
+
+    def add(self, spec: AnySpec, under: str, reply: Future[Any]) -> None:
+        """A further child is started."""
+        self._group(under).add(spec, reply)
+
+    def part(self, changes: Sequence[Change], reply: Future[Any]) -> None:
+        """Those that go are stopped, those that are made anew are restarted, the others hear what has changed."""
+        if self.root.mode != "running":
+            raise NotRunningError(f"{self._name} is not running")
+        for change in changes:
+            group = self._group(change.supervisor)
+            if change.kind == "removed":
+                group.leave(change.name)
+            elif isinstance(change.spec, SupervisorSpec) and change.name == change.supervisor:
+                group.adopt(change.spec)
+                _, child = self._common.owners.get(change.name, (None, None))
+                if child is not None:
+                    child.spec = change.spec
+            elif change.kind != "added":
+                group.renew(change.name, change.spec, restarted=change.kind == "restarted")
+        self._when_settled(changes, reply)
+
+    def welcome(self, spec: SupervisorSpec, added: Sequence[Change], reply: Future[Any]) -> None:
+        """Those that come are started, and all stand in the specification's order."""
+        for change in added:
+            self._group(change.supervisor).welcome(change.spec)
+        self._arrange(spec)
+        self._when_settled(added, reply)
 
     def break_off(self, detail: str) -> None:
-        """The supervisor's own thread has failed: every actor is retired, and all who wait are told."""
-        lifecycle = self._lifecycle
-        lifecycle.fail(self._spec.name, "the supervisor itself failed", detail)
-        for child in lifecycle.children.values():
-            if child.state in {"starting", "running", "stopping"}:
-                lifecycle.retire(child)
-                lifecycle.overran.append(child.name)
-                child.state = "failed"
-        self._arrive()
+        """The thread itself has failed: every actor is left behind."""
+        self.root.fail(self._name, "the supervisor itself failed", detail)
+        self._common.overran += [child.name for child in self.root.statuses() if child.state in LIVE]
+        self.root.retire()
 
-    def _begin_stopping(self) -> None:
-        self.mode = "stopping"
-        self._lifecycle.is_closing = True
-        self._awaited = None
-        self._pending = deque(self._lifecycle.children[name] for name in stop_order(self._spec))
-        for child in self._pending:
-            child.start_again = False
-            if child.state == "restarting":
-                self._lifecycle.stop_child(child)
+    def _arrange(self, spec: SupervisorSpec) -> None:
+        group = self._group(spec.name)
+        order = dict.fromkeys(child.name for child in spec.children if child.name in group.children)
+        # A new one: others may be reading the old. Who is not named comes last.
+        group.children = {name: group.children[name] for name in order | dict.fromkeys(group.children)}
+        for child in spec.children:
+            if isinstance(child, SupervisorSpec):
+                self._arrange(child)
 
-    def _arrive(self) -> None:
-        failure = self._lifecycle.failure
-        if self.mode == "starting":
-            self.mode = "running"
-            for reply in self._start_replies:
+    def _when_settled(self, changes: Sequence[Change], reply: Future[Any]) -> None:
+        waiting = {change.supervisor for change in changes}
+        if not waiting:
+            reply.set_result(None)
+
+        def settled(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
                 reply.set_result(None)
-        else:
-            self.mode = "ended"
-            error = NotRunningError(f"{self._spec.name} was stopped before it had started")
-            for reply in self._start_replies:
-                reply.set_exception(error if failure is None else GaveUpError(failure))
-            for reply in self._stop_replies:
-                reply.set_result(list(self._lifecycle.overran))
-            self._stop_replies.clear()
-        self._start_replies.clear()
+
+        for name in list(waiting):
+            self._group(name).when_settled(partial(settled, name))
+
+    def _group(self, name: str) -> Group:
+        if name == self._name:
+            return self.root
+        _, child = self._common.owners.get(name, (None, None))
+        if child is None or not isinstance(child.body, Group):
+            raise UnknownChildError(f"{self._name} has no supervisor {name!r}")
+        return child.body
+
+    def _check_retired(self) -> None:
+        common = self._common
+        if common.left_behind is not None and self.root.failure is None and common.has_too_many_left_behind():
+            name, stack = common.left_behind
+            self.root.fail(name, f"more than {common.max_retired} threads were left behind, the last of {name}", stack)

@@ -1,16 +1,24 @@
-"""What watchers are told of an actor's life: exactly one ``Died`` or ``Stopped`` for each that began."""
+"""What watchers are told.
+
+Exactly one ``Died``, ``Stopped`` or ``Retired`` for each actor or supervisor below the root that began; what becomes of
+the root itself is said by ``Supervisor.start``, ``stop`` and ``wait_failed``, but that it gave up is said here as well.
+"""
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
-Phase = Literal["factory", "on_start", "on_receive", "on_wake", "on_stop", "loop"]
+from actors.supervision.report import Report
+
+Phase = Literal["factory", "on_start", "on_receive", "on_wake", "on_stop", "loop", "children"]
 
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """``on_start`` returned."""
+    """``on_start`` returned; of a supervisor, all its children have started."""
 
     name: str
     generation: int
@@ -18,28 +26,68 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The actor ended as it was asked to; ``on_stop`` returned."""
+    """It ended normally, asked to or by itself: ``on_stop`` returned; of a supervisor, all its children are down."""
 
     name: str
     generation: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Died:
-    """The actor ended by an exception, ``SystemExit`` and ``KeyboardInterrupt`` included; ``phase`` says in what."""
+    """The actor ended by an exception, ``SystemExit`` and ``KeyboardInterrupt`` included; ``phase`` says in what.
+
+    A supervisor dies of a ``GaveUpError``, in the phase ``children``.
+    """
 
     name: str
     generation: int
     exception: BaseException
-    traceback_text: str
     phase: Phase
 
+    @cached_property
+    def traceback_text(self) -> str:
+        """The exception's class, message and traceback, as Python prints them; made when it is first asked for."""
+        return "".join(traceback.format_exception(self.exception))
 
-Event: TypeAlias = Started | Stopped | Died
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """The actor did not start, stop or come back from a message in time, or is not to be waited for (``brutal``).
+
+    Its name is taken from it, and what it had in hand is handed over as after a death.
+
+    Its thread is left behind, since nobody can end it; ``stack`` is where it stood, as text.
+    """
+
+    name: str
+    generation: int
+    reason: str
+    stack: str
+
+
+@dataclass(frozen=True, slots=True)
+class GaveUp:
+    """A supervisor has given up, and now stops its children; ``report`` says why."""
+
+    name: str
+    report: Report
+
+
+End: TypeAlias = Stopped | Died
+Posted: TypeAlias = Started | End
+"""what actors tell their supervisor"""
+Event: TypeAlias = Posted | Retired | GaveUp
+
+
+class Post(Protocol):
+    """Takes what becomes of an actor to its supervisor; neither raises nor blocks."""
+
+    def __call__(self, event: Posted, /) -> None:
+        """Take the event along."""
 
 
 class Watcher(Protocol):
-    """Is told of an event, in the actor's own thread: it neither raises nor blocks."""
+    """Is told of events in the supervisor's thread, which it should not block; what it raises goes to the log."""
 
     def __call__(self, event: Event, /) -> None:
         """Take note of the event."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -83,8 +83,9 @@ def build(
             time_source=time_source,
         )
 
-    agents = {name: made(spec) for name, spec in named.items()}
-    return Agents(made(default), agents, executor=executor, deadlines=deadlines, time_source=time_source)
+    agents = Agents(made, executor=executor, deadlines=deadlines, time_source=time_source)
+    agents.adopt(default, named)
+    return agents
 
 
 class Agents:
@@ -92,23 +93,41 @@ class Agents:
 
     def __init__(
         self,
-        default: Agent,
-        named: Mapping[str, Agent],
+        make: Callable[[Spec], Agent],
         *,
         executor: Executor,
         deadlines: Deadlines,
         time_source: TimeSource,
     ) -> None:
-        self._default = default
-        self._named = dict(named)
+        self._make = make
+        self._specs: dict[str | None, Spec] = {}
+        self._agents: dict[str | None, Agent] = {}
+        self._former: tuple[Agent, ...] = ()
         self._executor = executor
         self._deadlines = deadlines
         self._time_source = time_source
 
+    def adopt(self, default: Spec, named: Mapping[str, Spec]) -> None:
+        """Attempts that start from now on are those of these agents; what runs goes on as it began.
+
+        Raises:
+            AgentError: a callable cannot be loaded; nothing has changed.
+        """
+        specs: dict[str | None, Spec] = {None: default}
+        specs.update(named)
+        agents = {
+            name: self._agents[name] if self._specs.get(name) == spec else self._make(spec)
+            for name, spec in specs.items()
+        }
+        # One that was replaced is still asked for the callables that did not return to it.
+        left = [agent for name, agent in self._agents.items() if agents.get(name) is not agent]
+        self._former = (*(agent for agent in self._former if agent.lingering()), *left)
+        self._specs, self._agents = specs, agents
+
     def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
         """Start one attempt of the ticket's agent; one that ends with a fault where there is no such agent."""
         name = claim.ticket.agent
-        agent = self._default if name is None else self._named.get(name)
+        agent = self._agents.get(name)
         if agent is not None:
             return agent.start(claim, lease, on_end, operations)
         never_ran = NeverRan(
@@ -119,8 +138,8 @@ class Agents:
 
     def lingering(self) -> frozenset[str]:
         """Tickets whose attempt is over though something of it still runs here."""
-        found = self._default.lingering()
-        for agent in self._named.values():
+        found: frozenset[str] = frozenset()
+        for agent in (*self._agents.values(), *self._former):
             found |= agent.lingering()
         return found
 

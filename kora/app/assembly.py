@@ -42,10 +42,27 @@ def agents(settings: Settings, containment: Containment, time_source: TimeSource
     )
 
 
+def adopt(settings: Settings, agents: kinds.Agents) -> None:
+    """Attempts that start from now on are those of this configuration's agents."""
+    agents.adopt(settings.agent.spec(), {name: agent.spec() for name, agent in settings.agents.items()})
+
+
+def longest_grace(settings: Settings) -> float:
+    """How many seconds the slowest of the agents may take to end."""
+    return max(agent.grace_seconds for agent in (settings.agent, *settings.agents.values()))
+
+
+def shutdown_seconds(settings: Settings) -> float:
+    """How many seconds all actors together may take to stop, one after the other."""
+    children = settings.supervisor.children
+    each: dict[str, float] = {name: getattr(children, name).shutdown_seconds for name in type(children).model_fields}
+    return sum(each.values()) + (settings.workers.count - 1) * each["worker"]
+
+
 def parts(
     settings: Settings,
     *,
-    agent: kinds.Agents,
+    agents: kinds.Agents,
     open_writer: Callable[[], Writer],
     open_reader: Callable[[], Reader],
     predecessors: StateDir,
@@ -53,18 +70,21 @@ def parts(
 ) -> tree.Parts:
     """What the actors are made of."""
     return tree.Parts(
-        agent=agent,
+        agent=agents,
+        lingering=agents.lingering,
         open_writer=open_writer,
         open_reader=open_reader,
         predecessors=predecessors,
         time_source=time_source,
-        workers=settings.workers.count,
         lease_seconds=settings.poller.lease_seconds,
         poll_interval_seconds=settings.poller.poll_interval_seconds,
         heartbeat_seconds=settings.heartbeat.interval_seconds,
         tool_seconds=settings.heartbeat.tool_seconds,
         tick_seconds=_tick_seconds(settings),
         max_attempts=settings.control.max_attempts,
+        strategy=settings.supervisor.strategy,
+        max_restarts=settings.supervisor.max_restarts,
+        within_seconds=settings.supervisor.within_seconds,
         policies=settings.supervisor.children.model_dump(),
     )
 

@@ -6,14 +6,30 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
+from actors.supervision import SupervisionError
 from kora import logging
 from kora.app.runtime import Runtime
+from kora.config import load
+from kora.errors import KoraError
 from kora.signals import Signals
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from kora.config import Settings
 
 _LOOK_SECONDS: Final = 0.1
+
+
+def _update(runtime: Runtime, path: Path) -> None:
+    """Go on by the file as it is now. Where it is wrong, or cannot be followed, the runtime goes on as before."""
+    try:
+        settings = load(path)
+        for line in runtime.reread(settings) or ("nothing has changed",):
+            logger.info("configuration: {}", line)
+        runtime.update(settings)
+    except (KoraError, SupervisionError) as error:
+        logger.error("the configuration was not followed: {}", error)
 
 
 def run(settings: Settings, *, until_idle: bool) -> int:
@@ -30,6 +46,8 @@ def run(settings: Settings, *, until_idle: bool) -> int:
             )
             runtime.start()
             while not signals.count and not runtime.wait(_LOOK_SECONDS):
+                if signals.hung_up():
+                    _update(runtime, settings.path)
                 if until_idle and runtime.is_idle():
                     logger.info("nothing is left to do")
                     return 0 if runtime.drain(signals) else 1

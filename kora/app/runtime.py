@@ -8,6 +8,8 @@ import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
+from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
 from loguru import logger
@@ -17,7 +19,6 @@ from actors.messages import Append, Drain, Flush, Held, Transition
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
 from actors.supervision import (
-    ChildSpec,
     CommandTimeoutError,
     Directory,
     GaveUpError,
@@ -28,14 +29,13 @@ from actors.supervision import (
 from kora import __version__
 from kora.agents.containment import Containment
 from kora.agents.record import await_closed
-from kora.app import assembly
+from kora.app import assembly, reports, rereading
 from kora.app.housekeeping import Housekeeping
 from kora.clock import SystemTime
-from kora.domain.events import EventType, NewEvent
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.domain.state import BOOTED, PrimaryState
-from kora.errors import StartError, StoreError, StoreUnavailableError, StoreUnusableError
+from kora.errors import StartError, StoreError, StoreUnavailableError
 from kora.notify import Notifier
 from kora.state_dir import StateDir
 from kora.store.open import open_store
@@ -44,7 +44,7 @@ from kora.store.port import RuntimeRecord
 if TYPE_CHECKING:
     from kora.config import Settings
     from kora.signals import Signals
-    from kora.store.port import Outstanding
+    from kora.store.port import Outstanding, Writer
 
 ABORT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
@@ -57,19 +57,10 @@ _SWITCH_SECONDS: Final = 0.0005
 _YOUNG_OBJECTS: Final = 20_000
 """how many objects are made before Python looks for cycles among them: claims come by the hundred, and hold none"""
 
-_REPORTED: Final = {
-    "restarted": EventType.SUPERVISOR_RESTARTED,
-    "child_abandoned": EventType.SUPERVISOR_GAVE_UP,
-    "gave_up": EventType.SUPERVISOR_GAVE_UP,
-}
-
-
-Plan = Callable[[tree.Parts, Mapping[str, Post]], Mapping[str, ChildSpec]]
-"""which children there are, made from their parts and the Workers' posts"""
+Plan = Callable[[tree.Parts, Mapping[str, Post]], SupervisorSpec]
+"""the tree, made from its parts and the Workers' posts"""
 
 _OVERRUN: Final = "agents are still there although every grace is over: they are ended now"
-
-_FATAL: Final = frozenset({"child_abandoned", "gave_up"})
 
 
 class Runtime:
@@ -78,7 +69,7 @@ class Runtime:
     Opening refuses with a `KoraError` that says why, before anything is changed; `start` begins to work the board.
     """
 
-    def __init__(self, settings: Settings, *, plan: Plan = tree.children) -> None:
+    def __init__(self, settings: Settings, *, plan: Plan = tree.supervision) -> None:
         self._settings = settings
         self._plan = plan
         self._opened = ExitStack()
@@ -112,19 +103,11 @@ class Runtime:
         self._opened.callback(containment.close)
         self._time = SystemTime()
         self._posts: dict[str, Post] = tree.posts(settings.workers.count)
-        agents = assembly.agents(settings, containment, self._time)
-        self._opened.callback(agents.close)
+        self._agents = assembly.agents(settings, containment, self._time)
+        self._opened.callback(self._agents.close)
         # The first of all that is undone, while whatever serves the agents is still there.
         self._opened.callback(self._end_agents)
-        parts = assembly.parts(
-            settings,
-            agent=agents,
-            open_writer=lambda: self._store.writer(self._record),
-            open_reader=self._store.reader,
-            predecessors=self._state_dir,
-            time_source=self._time,
-        )
-        self._children = self._plan(parts, self._posts)
+        self._random = Random()
         self._supervise()
         self._attend()
 
@@ -149,19 +132,30 @@ class Runtime:
         self._opened.callback(self._notifier.close)
 
     def _supervise(self) -> None:
-        settings = self._settings.supervisor
         self._directory = Directory()
         self._inbox = self._directory.declare(RUNTIME)
         self._generation = self._inbox.attach()
-        spec = SupervisorSpec(
-            name="kora",
-            children=tuple(self._children.values()),
-            strategy=settings.strategy,
-            max_restarts=settings.max_restarts,
-            within_seconds=settings.within_seconds,
-            plain_errors=(StoreUnusableError,),
+        self._supervisor = Supervisor(
+            self._tree(self._settings, self._posts),
+            self._directory,
+            self._on_report,
+            max_retired=self._settings.supervisor.max_retired,
         )
-        self._supervisor = Supervisor(spec, self._directory, self._on_report)
+
+    def _tree(self, settings: Settings, posts: Mapping[str, Post]) -> SupervisorSpec:
+        parts = assembly.parts(
+            settings,
+            agents=self._agents,
+            open_writer=self._open_writer,
+            open_reader=self._store.reader,
+            predecessors=self._state_dir,
+            time_source=self._time,
+        )
+        # The same one whenever it is asked for, so that the Poller stays as it is.
+        return self._plan(replace(parts, random=self._random), posts)
+
+    def _open_writer(self) -> Writer:
+        return self._store.writer(self._record)
 
     def __enter__(self) -> Self:
         return self
@@ -187,6 +181,38 @@ class Runtime:
     def tell(self, name: str, message: object) -> None:
         """Send a message to an actor's name."""
         self._directory.tell(name, message)
+
+    def reread(self, settings: Settings) -> tuple[str, ...]:
+        """What `update` would do, without doing it. Raises `KoraError` when it cannot be done."""
+        assembly.check_agents(settings)
+        changes = self._supervisor.reread(self._tree(settings, self._posts_of(settings)))
+        return rereading.lines(self._settings, settings, changes)
+
+    def update(self, settings: Settings) -> tuple[str, ...]:
+        """Go on by these settings, with the fewest restarts; what was done, and what the next start has to do.
+
+        What a Worker runs that is to be no more is released, eligible at once.
+
+        Raises:
+            KoraError: an agent cannot be had, or files are too few: nothing was changed.
+            SupervisionError: an actor that was added does not start; all else was done.
+        """
+        said = self.reread(settings)
+        assembly.allow_descriptors(settings.workers.count)
+        posts = self._posts_of(settings)
+        dismissed = [name for name in self._posts if name not in posts]
+        for name in reversed(dismissed):
+            self._supervisor.remove_child(name)
+        # Before the Ledger learns of it, and gives back what nobody runs: their agents have ended by then.
+        patience_seconds = assembly.longest_grace(settings) + ABORT_SECONDS
+        rereading.end_agents([self._posts[name] for name in dismissed], patience_seconds, self.wait)
+        assembly.adopt(settings, self._agents)
+        self._settings, self._posts = settings, posts
+        self._supervisor.update(self._tree(settings, posts))
+        return said
+
+    def _posts_of(self, settings: Settings) -> dict[str, Post]:
+        return {name: self._posts.get(name, post) for name, post in tree.posts(settings.workers.count).items()}
 
     def outstanding(self) -> Outstanding:
         """What is left to do on this actor's board."""
@@ -214,9 +240,8 @@ class Runtime:
         over, and after a further signal everything, is ended at once.
         """
         settings = self._settings
-        grace = max(agent.grace_seconds for agent in (settings.agent, *settings.agents.values()))
         deadline = self._time.boot_seconds() + settings.control.drain_seconds
-        patience = deadline + grace + ABORT_SECONDS
+        patience = deadline + assembly.longest_grace(settings) + ABORT_SECONDS
         aborted = at_once = False
         while not self._drained() and not self.wait(0.0):
             now = self._time.boot_seconds()
@@ -248,7 +273,7 @@ class Runtime:
                 logger.debug("{} was not flushed: {!r}", name, error)
 
     def _stop(self) -> None:
-        patience_seconds = sum(child.shutdown_seconds for child in self._children.values()) + ABORT_SECONDS
+        patience_seconds = assembly.shutdown_seconds(self._settings) + ABORT_SECONDS
         try:
             left_behind = self._supervisor.stop(patience_seconds)
         except CommandTimeoutError:
@@ -288,13 +313,7 @@ class Runtime:
         self._inbox.done(self._generation)
 
     def _on_report(self, report: Report) -> None:
-        logger.log("ERROR" if report.context in _FATAL else "WARNING", "{}", report.text())
-        event_type = _REPORTED.get(report.context)
-        if event_type is not None:
-            payload = {
-                "supervisor": report.supervisor,
-                "context": report.context,
-                "reason": report.reason,
-                "offender": report.offender,
-            }
-            self._directory.tell(LEDGER, Append(events=(NewEvent(event_type, payload),)))
+        logger.log("ERROR" if report.context == "gave_up" else "WARNING", "{}", report.text())
+        event = reports.event(report)
+        if event is not None:
+            self._directory.tell(LEDGER, Append(events=(event,)))

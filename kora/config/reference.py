@@ -83,7 +83,12 @@ callable = "agents.counting:run"
     "supervisor.children": """\
 One table for each child that is to be treated otherwise: `clock`, `state_holder`, `ledger`, `worker` (all Workers),
 `heartbeat`, `control`, `poller`. They share these keys. The `state_holder`, which only mirrors, may also be
-"temporary": never restarted.
+"temporary": never restarted. An actor that hangs cannot be ended, since a thread cannot: its name goes to a successor,
+what it still does counts for nothing, and its thread is left behind. What is slow about an agent is no hang.
+
+The Workers stand under a supervisor of their own (`workers`), and so does the `state_holder` (`mirror`); both keep to
+the same limits. When the Workers' gives up, that is one restart for the one above it; when the mirror's does, it is
+left out and the work goes on.
 
 ```toml
 [supervisor.children.worker]
@@ -106,7 +111,7 @@ on = ["blocked", "gave_up"]
 |---|---|
 | `blocked` | a ticket waits for an operator: attempted too often, or a ticket that it waits for has failed |
 | `paused` | the runtime claims nothing more until somebody, or a date, ends that |
-| `gave_up` | the supervisor restarted a part too often; the runtime ends, unless it was the mirror alone |
+| `gave_up` | the supervisor restarted a part too often; the runtime ends if it was the one at the top (`kora`) |
 | `poisoned` | a ticket is `failed_terminal`: it failed three times, or its agent said so |
 """,
 }

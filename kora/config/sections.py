@@ -54,11 +54,17 @@ class Child(Section):
     )
     shutdown_seconds: Seconds = Field(5.0, description="how long it may take to stop")
     start_seconds: PositiveSeconds = Field(10.0, description="how long it may take to start")
+    hang_seconds: PositiveSeconds = Field(
+        60.0, description="how long it may be at one message before it is given up on and replaced"
+    )
     backoff_initial_seconds: Seconds = Field(0.1, description="the wait after a first failed start")
     backoff_factor: Annotated[float, Field(ge=1, le=100, allow_inf_nan=False)] = Field(
         2.0, description="by how much each further wait is longer"
     )
     backoff_cap_seconds: Seconds = Field(5.0, description="the longest wait between two starts")
+    backoff_jitter: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1, description="up to which part of each wait is taken off, at random"
+    )
     poison_after: Annotated[int, Field(ge=0, le=1_000)] = Field(
         1, description="how often a message is tried again that the actor died of"
     )
@@ -87,11 +93,16 @@ class Children(Section):
 class Supervisor(Section):
     """When an actor is restarted, and when the supervisor gives up."""
 
-    strategy: Literal["one_for_one"] = Field("one_for_one", description="who is restarted along with the one that died")
+    strategy: Literal["one_for_one", "rest_for_one", "one_for_all"] = Field(
+        "one_for_one", description="who is restarted: the one that died, also those that start after it, or all"
+    )
     max_restarts: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
         30, description="more restarts than this within `within_seconds`, and the supervisor gives up"
     )
     within_seconds: PositiveSeconds = Field(60.0, description="the window in which restarts are counted")
+    max_retired: Annotated[int, Field(ge=0, le=1_000)] = Field(
+        8, description="more threads than this left behind by actors that hung, and the runtime ends"
+    )
     children: Children = Children()
 
 

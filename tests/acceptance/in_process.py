@@ -7,7 +7,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from actors import tree
-from actors.names import STATE_HOLDER
+from actors.names import MIRROR
 from kora.app import Runtime
 from kora.config import load
 from tests.acceptance.home import PATIENCE_SECONDS, Home
@@ -20,19 +20,20 @@ def with_holder(make: Callable | None):
     """The tree with another StateHolder in its place, or with none."""
 
     def plan(parts, posts):
-        children = tree.children(parts, posts)
-        if make is None:
-            del children[STATE_HOLDER]
-        else:
-            children[STATE_HOLDER] = children[STATE_HOLDER].model_copy(update={"factory": make})
-        return children
+        made = tree.supervision(parts, posts)
+        (mirror,) = [child for child in made.children if child.name == MIRROR]
+        holders = [holder.model_copy(update={"actor": make}) for holder in mirror.children if make is not None]
+        other = mirror.model_copy(update={"children": tuple(holders)})
+        return made.model_copy(
+            update={"children": tuple(other if child is mirror else child for child in made.children)}
+        )
 
     return plan
 
 
 def work_the_board(
     home: Home,
-    plan=tree.children,
+    plan=tree.supervision,
     *,
     until: Callable[[Runtime], bool] = Runtime.is_idle,
     every: float = 0.05,

@@ -3,6 +3,7 @@
 A page's fenced blocks are its steps, in their order:
 
     ```toml supervisor.toml     a language and a file's name: the file is written
+    ```python examples/x.py     an example of this checkout: it must be as it is shown
     ```console                  lines that begin with `$ ` are typed (further lines of one with `> `); what follows a
                                 command is what it prints, stdout and stderr together, in a pipe
 
@@ -71,7 +72,7 @@ class Typed:
 
 @dataclass
 class Block:
-    """A fenced block: a file to write, or commands to type."""
+    """A fenced block: a file to write, an example of this checkout, or commands to type."""
 
     start: int
     end: int
@@ -79,12 +80,17 @@ class Block:
     text: str
     typed: list[Typed]
 
+    @property
+    def example(self) -> Path | None:
+        """The example that is shown."""
+        return ROOT / self.name if self.name is not None and self.name.startswith("examples/") else None
+
 
 class Shell:
-    """One shell for a page, in a folder where `bin/` and `examples/` are this checkout's."""
+    """One shell for a page, in a folder that has of this checkout what the pages use."""
 
     def __init__(self, folder: Path) -> None:
-        for name in ("bin", "examples"):
+        for name in ("bin", "examples", "actors", ".venv"):
             (folder / name).symlink_to(ROOT / name)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "COV_"))}
         environment |= {"HOME": str(folder), "TMPDIR": str(folder), "TZ": "UTC", "LOGNAME": USER, "TERM": "dumb"}
@@ -213,7 +219,11 @@ def faults_of(page: str, folder: Path) -> list[str]:
     names, faults = Names(), []
     with Shell(folder) as shell:
         for block in blocks(page):
-            if block.name is not None:
+            if block.example is not None:
+                if block.example.read_text(encoding="utf-8") != block.text:
+                    line = page.count("\n", 0, block.start)
+                    faults.append(f"line {line}: {block.name} is not as it is shown")
+            elif block.name is not None:
                 (folder / block.name).write_text(block.text, encoding="utf-8")
             for typed in block.typed:
                 actual = shell.type(names.real(typed.command))
@@ -228,6 +238,10 @@ def told_anew(page: str, folder: Path) -> str:
     names, parts, upto = Names(), [], 0
     with Shell(folder) as shell:
         for block in blocks(page):
+            if block.example is not None:
+                parts += [page[upto : block.start], block.example.read_text(encoding="utf-8")]
+                upto = block.end
+                continue
             if block.name is not None:
                 (folder / block.name).write_text(block.text, encoding="utf-8")
                 continue

@@ -32,6 +32,16 @@ def test_every_command_is_shown_with_an_example(command):
     assert [each for each in typed if re.search(rf"bin/kora-actors {command}\b", each)] != []
 
 
+@pytest.mark.parametrize(
+    "example", sorted((ROOT / "examples" / "supervision").glob("*.py")), ids=lambda path: path.name
+)
+def test_every_example_of_supervision_is_run_by_its_page(example):
+    page = (ROOT / "docs" / "supervision.md").read_text(encoding="utf-8")
+    typed = [typed.command for block in blocks(page) for typed in block.typed]
+
+    assert f".venv/bin/python {example.relative_to(ROOT)}" in typed
+
+
 PAGE = """\
 # A page
 
@@ -66,6 +76,12 @@ def test_a_page_that_says_something_else_is_found_with_its_line(tmp_path):
     (fault,) = faults_of(PAGE.replace("\ntwo\n", "\nthree\n"), tmp_path)
 
     assert fault == "line 16: $ echo one\necho two >&2\n-- says\none\nthree\n-- prints\none\ntwo"
+
+
+def test_an_example_that_is_not_as_the_page_shows_it_is_found_with_its_line(tmp_path):
+    (fault,) = faults_of("Look:\n\n```python examples/hello_agent.py\nprint()\n```\n", tmp_path)
+
+    assert fault == "line 3: examples/hello_agent.py is not as it is shown"
 
 
 def test_an_id_that_is_shown_twice_is_the_same_twice_and_may_be_typed(tmp_path):

@@ -10,12 +10,12 @@ from loguru import logger
 
 from actors import tree
 from actors.names import LEDGER, RUNTIME, worker_names
-from actors.supervision import Directory, Supervisor, SupervisorSpec
+from actors.supervision import Directory, Supervisor
 from kora.clock import SystemTime
 from kora.domain.control import ClaimPermission
 from kora.domain.operation import OperationRequest, Step, Verdict
 from kora.domain.resolution import Outcome
-from tests.unit.actors.world import Shelf
+from tests.unit.actors.shelf import Shelf
 
 TICKETS = 1_500
 WORKERS = 3
@@ -49,7 +49,9 @@ class Everything:
         self.asks = asks
         self.time = SystemTime()
         # What the shelf checks of agents takes too long for so many.
-        self.shelf = Shelf(SimpleNamespace(time=self, agents=(), runs=lambda _: False), TICKETS)
+        self.shelf = Shelf(
+            SimpleNamespace(time=self, agents=(), runs=lambda _: False, is_guarded=False, held=tuple), TICKETS
+        )
         self.attempts = []
         self.done = threading.Event()
         self.broken = []
@@ -113,7 +115,7 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
         open_reader=lambda: SimpleNamespace(claim_permission=lambda: ClaimPermission.NORMAL, close=lambda: None),
         predecessors=everything,
         time_source=everything.time,
-        workers=WORKERS,
+        lingering=everything.lingering,
         lease_seconds=600.0,
         poll_interval_seconds=0.05,
         heartbeat_seconds=60.0,
@@ -121,11 +123,9 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
         tick_seconds=0.05,
         max_attempts=1_000,
     )
-    children = tree.children(parts, tree.posts(WORKERS))
     directory = Directory()
     directory.declare(RUNTIME)
-    spec = SupervisorSpec(name="test", children=tuple(children.values()), max_restarts=3, within_seconds=5)
-    supervisor = Supervisor(spec, directory, everything.broken.append)
+    supervisor = Supervisor(tree.supervision(parts, tree.posts(WORKERS)), directory, everything.broken.append)
     supervisor.start(PATIENCE_SECONDS)
     restarts = 0
     while not everything.done.wait(0.02) and restarts < 50:

@@ -36,16 +36,13 @@ class House:
     def __post_init__(self) -> None:
         self.directory = Directory(self.dead.put)
 
-    def supervise(
-        self, *children: ChildSpec, max_restarts: int = 10, plain_errors: Any = (), **options: Any
-    ) -> Supervisor:
-        spec = SupervisorSpec(
-            name="house",
-            children=children,
-            max_restarts=max_restarts,
-            within_seconds=60,
-            plain_errors=plain_errors,
-        )
+    def spec(self, *children: ChildSpec | SupervisorSpec, name: str = "house", **options: Any) -> SupervisorSpec:
+        options = {"max_restarts": 10, "within_seconds": 60, "backoff_initial_seconds": 0.001, **options}
+        return SupervisorSpec(name=name, children=children, **options)
+
+    def supervise(self, *children: ChildSpec | SupervisorSpec, **options: Any) -> Supervisor:
+        of_spec = {name: options.pop(name) for name in SupervisorSpec.model_fields.keys() & options.keys()}
+        spec = self.spec(*children, **of_spec)
         supervisor = Supervisor(spec, self.directory, self.reports.put, **options)
         self.supervisors.append(supervisor)
         return supervisor
@@ -54,7 +51,7 @@ class House:
         self, name: str = "it", factory: Callable[[Seat], SupervisedActor] | None = None, **options: Any
     ) -> ChildSpec:
         options.setdefault("backoff_initial_seconds", 0.001)
-        return ChildSpec(name=name, factory=factory or self.scripted, **options)
+        return ChildSpec(name=name, actor=factory or self.scripted, **options)
 
     def batching(self, seat: Seat) -> SupervisedActor:
         return Batching(seat, self)
@@ -95,6 +92,11 @@ class Batching(Scripted):
     def on_batch(self, batch):
         for message in batch:
             self.on_receive(message)
+
+
+def actor_of(supervisor: Supervisor, name: str = "it") -> Any:
+    """The actor that serves the name."""
+    return supervisor._common.owners[name][1].body._tenure.actor
 
 
 @pytest.fixture

@@ -10,7 +10,8 @@ from typing import Any
 import pykka
 import pytest
 
-from actors.supervision import SupersededError
+from actors.supervision import InboxFullError, SupersededError
+from tests.unit.actors.supervision.conftest import actor_of
 
 WAIT = 10.0
 
@@ -38,10 +39,6 @@ class Bare(pykka.ThreadingActor):
 @pytest.fixture
 def said() -> queue.Queue[Any]:
     return queue.Queue()
-
-
-def actor_of(supervisor, name: str = "it"):
-    return supervisor._lifecycle.children[name].tenure.actor
 
 
 def test_pykka_an_exception_under_ask_goes_to_the_asker_and_the_actor_lives(said) -> None:
@@ -242,7 +239,7 @@ def test_asking_a_full_supervised_inbox_obeys_its_timeout(house) -> None:
     house.directory.tell("it", lambda _: gate.wait(WAIT))
     house.hear()
     house.directory.tell("it", "fills it")
-    with pytest.raises(pykka.Timeout):
+    with pytest.raises(InboxFullError):
         house.directory.ask("it", "question", timeout=0.001)
     with pytest.raises(pykka.Timeout):
         actor_of(supervisor).actor_ref.ask("question", timeout=0.001)

@@ -97,7 +97,7 @@ def test_the_supervisors_own_thread_does_not_wait_for_itself(house) -> None:
             met.put(error)
 
     supervisor = house.supervise(house.child("it", poison_after=0))
-    supervisor._lifecycle._on_report = on_report
+    supervisor._common._on_report = on_report
     supervisor.start()
     house.directory.tell("it", ValueError("boom"))
     assert "would wait for itself" in str(met.get(timeout=WAIT))

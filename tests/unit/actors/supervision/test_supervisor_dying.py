@@ -11,8 +11,10 @@ import pytest
 
 from actors.supervision import (
     NotRunningError,
+    Threads,
 )
 from actors.supervision.supervisor import _Request
+from tests.unit.actors.supervision.conftest import actor_of
 
 WAIT = 10.0
 
@@ -185,7 +187,9 @@ def test_the_intensity_is_exact(house) -> None:
 
 def test_restarts_that_lie_further_apart_than_the_window_are_not_too_many(house) -> None:
     now = [0.0]
-    supervisor = house.supervise(house.child("it", poison_after=0), max_restarts=1, clock=lambda: now[0])
+    supervisor = house.supervise(
+        house.child("it", poison_after=0), max_restarts=1, scheduler=Threads(clock=lambda: now[0])
+    )
     supervisor.start()
     for _ in range(5):
         now[0] += 61
@@ -196,7 +200,7 @@ def test_restarts_that_lie_further_apart_than_the_window_are_not_too_many(house)
 
 def test_a_report_callback_that_raises_changes_nothing(house) -> None:
     supervisor = house.supervise(house.child("it", poison_after=0))
-    supervisor._lifecycle._on_report = lambda _: 1 / 0
+    supervisor._common._on_report = lambda _: 1 / 0
     supervisor.start()
     house.directory.tell("it", ValueError("boom"))
     house.directory.tell("it", "after")
@@ -218,8 +222,8 @@ def test_a_supervisor_whose_own_thread_fails_says_so_and_leaves_nobody_waiting(h
     def broken(event) -> None:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(supervisor._lifecycle, "handle", broken)
-    actor = supervisor._lifecycle.children["it"].tenure.actor
+    monkeypatch.setattr(supervisor._tree, "hear", broken)
+    actor = actor_of(supervisor)
     house.directory.tell("it", ValueError("boom"))
     report = supervisor.wait_failed(WAIT)
     assert report.offender == "house"
@@ -232,10 +236,23 @@ def test_what_was_asked_for_in_the_turn_that_ended_it_is_refused(house) -> None:
     supervisor = house.supervise()
     supervisor.start()
     gate = threading.Event()
-    stop = _Request(supervisor._tree.stop)
+    stop = _Request(supervisor._end)
     late = _Request(lambda _: None)
     for request in (_Request(lambda _: gate.wait(WAIT)), stop, late):
         supervisor._events.put(request)
     gate.set()
     assert stop.reply.result(WAIT) == []
     assert isinstance(late.reply.exception(WAIT), NotRunningError)
+
+
+def test_a_name_is_served_from_its_actors_start_to_its_end(house) -> None:
+    directory = house.directory
+    assert not directory.is_served("nobody")
+    supervisor = house.supervise(house.child("it", restart="temporary"))
+    assert not directory.is_served("it")
+    supervisor.start()
+    assert directory.is_served("it")
+    directory.tell("it", ValueError("boom"))
+    house.report("child_terminated")
+    supervisor.stop()
+    assert not directory.is_served("it")

@@ -157,7 +157,6 @@ class Lingers:
 def test_what_lingers_of_any_agent_lingers(agents):
     assert agents.lingering() == frozenset()
 
-    agents._default = Lingers("a")
-    agents._named = {"one": Lingers("b", "c"), "other": Lingers()}
+    agents._agents = {None: Lingers("a"), "one": Lingers("b", "c"), "other": Lingers()}
 
     assert agents.lingering() == {"a", "b", "c"}
