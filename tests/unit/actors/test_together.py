@@ -1,4 +1,4 @@
-"""Ledger, Workers, Poller and Heartbeat together, whatever crashes, and whenever: the rules that must hold."""
+"""All actors together, whoever is struck, and whenever and however often: the rules that must hold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from loguru import logger
 
 import actors.ahead
 from actors.messages import Drain
+from actors.names import CLOCK, HEARTBEAT, STATE_HOLDER
 from kora.domain.resolution import StopReason
+from tests.unit.actors import rules
+from tests.unit.actors.moments import DEEDS, Strike, leave_out
 from tests.unit.actors.world import ACTORS, LEASE, TICK, WORKERS, World
 
 TICKETS = 24
@@ -23,18 +26,22 @@ class Together:
 
     def __init__(self, seed):
         self.random = Random(seed)
-        self.world = world = World(TICKETS)
+        self.world = world = World(TICKETS, is_guarded=self.random.random() < 0.8)
         self.happenings = {
             self.serve: 40,
             self.go_on: 12,
             self.end: 12,
             self.end_all: 6,
+            self.make_progress: 6,
             self.ask: 8,
             self.ask_too_late: 2,
-            self.crash: 12,
-            self.retire: 6,
-            self.replace: 2,
+            self.strike: 20,
+            self.lose_the_mirror: 1,
+            self.come_back: 6,
+            self.restart: 2,
             self.trouble_the_store: 3,
+            self.shut_the_gate: 1,
+            self.open_the_gate: 3,
             self.spoil_a_start: 2,
             self.cancel: 4,
             self.force_retry: 4,
@@ -51,11 +58,11 @@ class Together:
         chosen = self.random.choices(list(self.happenings), list(self.happenings.values()), k=steps)
         for happen in chosen:
             happen()
-            self.check()
+            rules.always(self.world)
 
     def busy(self):
-        """An actor for which something waits; any, if there is none."""
-        return self.random.choice([name for name in ACTORS if len(self.world.inbox(name))] or ACTORS)
+        """An actor that has something to do; any, if none has."""
+        return self.random.choice([name for name in ACTORS if self.world.is_busy(name)] or ACTORS)
 
     # --- the ordinary ---
 
@@ -75,6 +82,10 @@ class Together:
             for agent in self.world.running:
                 agent.end()
 
+    def make_progress(self):
+        if self.world.running:
+            self.random.choice(self.world.running).make_progress()
+
     def ask(self):
         if self.world.running:
             self.world.ask(self.random.choice(self.world.running))
@@ -84,19 +95,26 @@ class Together:
 
     # --- the rest ---
 
-    def crash(self):
-        self.world.serve(self.busy(), crash_at=(self.random.randrange(6), self.random.choice([True, False])))
+    def strike(self):
+        self.world.serve(self.busy(), strike=Strike(self.random.choice(DEEDS), self.random.randrange(20)))
 
-    def retire(self):
-        self.world.retire(self.busy(), is_late=self.random.choice([True, False]))
+    def lose_the_mirror(self):
+        self.world.serve(STATE_HOLDER, strike=Strike(leave_out, self.random.randrange(2)))
 
-    def replace(self):
-        name = self.random.choice(ACTORS)
-        self.world.inbox(name).recover("it crashed")
-        self.world.man(name)
+    def come_back(self):
+        self.world.bring_back(*self.world.away)
+
+    def restart(self):
+        self.world.restart(self.random.choice(ACTORS))
 
     def trouble_the_store(self):
         self.world.shelf.faults.append(self.random.choice(["before", "after"]))
+
+    def shut_the_gate(self):
+        self.world.shelf.shut(is_readable=self.random.choice([True, False]))
+
+    def open_the_gate(self):
+        self.world.shelf.permit()
 
     def spoil_a_start(self):
         self.world.start_fuse = self.random.choice(["before", "after"])
@@ -110,33 +128,28 @@ class Together:
             self.world.shelf.reopen(self.random.choice(over))
 
     def sleep(self):
-        """The machine does, for longer than any lease."""
-        self.world.tick(LEASE + 1)
+        """The machine does, for longer than any lease, or until one is nearly over."""
+        self.world.tick(self.random.choice([LEASE + 1, LEASE - 0.5]))
 
-    # --- what must hold; that nothing starts twice, and so on, the world itself says ---
-
-    def check(self):
-        assert all(len(heard) <= 1 for _, heard in self.world.answers), "answered twice"
-        keys = [claim.key for post in self.world.posts.values() for claim in post.holdings()[0]]
-        assert len(keys) == len(set(keys)), "in two places"
+    # --- in the end ---
 
     def come_to_rest(self):
         world = self.world
         world.calm_down()
-        held = {row.key for row in world.shelf.held()}
+        held = world.held()
         assert held <= world.at_posts(), "a claim is left without a Worker"
         lost = [agent for agent in world.running if agent.claim.key not in held]
         assert world.at_posts() - held <= {agent.claim.key for agent in lost}, "a dead claim waits to be begun"
         assert all(agent.reason in {StopReason.LEASE_LOST, StopReason.WORKER_RESTARTED} for agent in lost)
+        rules.mirrored(world)
+        rules.at_rest(world)
+        rules.mirrored(world)
         world.tell_drain(Drain(deadline=world.time.seconds + 1_000))
         for _ in range(3):
             for agent in world.running:
                 agent.end()
             world.calm_down()
-        assert world.shelf.held() == []
-        assert [post.holdings() for post in world.posts.values()] == [((), ())] * len(WORKERS)
-        assert all(len(heard) == 1 for _, heard in world.answers), "not answered"
-        assert world.ledger_believes() == frozenset()
+        rules.drained(world)
 
 
 @pytest.fixture
@@ -167,6 +180,28 @@ def test_whatever_happens_nothing_runs_twice_nothing_is_lost_and_everybody_is_an
 def test_the_same_for_many_more():
     for seed in range(3_000):
         whatever_happens(seed)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("quickest", [(CLOCK, HEARTBEAT), (CLOCK, HEARTBEAT, *WORKERS)])
+def test_a_machine_that_wakes_as_a_lease_ends_leaves_no_claim_behind(quickest):
+    world = World(tickets=1)
+    world.talk()
+    [agent] = world.running
+    world.time.seconds += TICK / 2
+    agent.make_progress()
+    world.tick(TICK / 2)
+    world.talk()
+    # The guardian has ended it by then, and the Heartbeat asks for the refresh that it had earned.
+    world.tick(LEASE - TICK - 0.5)
+    for name in quickest:
+        world.serve(name)
+    world.talk()
+    assert agent.ran_out_at is not None
+    world.calm_down()
+    rules.at_rest(world)
+    [again] = world.running
+    assert again.claim.key.ticket_id == agent.claim.key.ticket_id
 
 
 @pytest.mark.usefixtures("quick")

@@ -1,218 +1,67 @@
 """A small runtime without threads: real actors and inboxes, a hand-held clock, agents that end when the test says so,
-and a store that is a dictionary. Any actor may crash at any word that it says, or wake late when it was retired.
+and a store that is a dictionary. Any actor may be struck at any moment: see `moments`.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass, field
-from random import Random
+import sys
 from types import SimpleNamespace
 
-from actors.heartbeat import Heartbeat
-from actors.ledger import Ledger
-from actors.messages import Drain, Permission, Tick
-from actors.names import HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
-from actors.poller import Poller
+from actors.messages import Drain, Transition, Work
+from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
 from actors.supervision import Directory, Seat, SupersededError
-from actors.worker import Worker
-from kora.domain.claim import Claim, ClaimKey
-from kora.domain.control import ClaimPermission
-from kora.domain.ids import new_id
-from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
-from kora.domain.resolution import Outcome
-from kora.domain.ticket import Status
-from kora.errors import IncarnationLostError, StoreUnavailableError
-from kora.store.port import TurnResult
-from tests.claims import NOW, a_claim
+from actors.tree import HELD_KEPT
+from kora.domain.operation import OperationRequest, Step, Verdict
+from kora.domain.state import BOOTED, PrimaryState
+from kora.errors import IncarnationLostError
+from tests.unit.actors.cast import TICK, WORKERS, make
+from tests.unit.actors.hands import Agent
+from tests.unit.actors.moments import CrashError, watch
+from tests.unit.actors.shelf import Shelf
 
 LEASE = 600.0
-TICK = 1.0
-WORKERS = worker_names(2)
-ACTORS = (*WORKERS, LEDGER, POLLER, HEARTBEAT)
+DOUBT_SECONDS = 1.0 + 3 * TICK
+"""how long a claim may outlive an agent whose lease ran out"""
+ACTORS = (CLOCK, LEDGER, STATE_HOLDER, HEARTBEAT, CONTROL, *WORKERS, POLLER)
+"""in the order of their start"""
 
-
-class CrashError(Exception):
-    """An actor dies here."""
-
-
-@dataclass
-class Row:
-    """A ticket, and the claim that it is under."""
-
-    ticket_id: str
-    fence: int = 0
-    attempt: str | None = None
-    lease_until: float = 0.0
-    over: bool = False
-    ended: set = field(default_factory=set)
-
-    @property
-    def key(self) -> ClaimKey:
-        return ClaimKey(self.ticket_id, self.fence, self.attempt)
-
-
-class Shelf:
-    """The store: what `Writer` promises, in memory. Its handles all write to the same rows."""
-
-    def __init__(self, world, tickets):
-        self.world = world
-        self.rows = {row.ticket_id: row for row in (Row(new_id()) for _ in range(tickets))}
-        self.operations = {}
-        self.incarnation = 0
-        self.changes = 0
-        self.faults = []
-        """what befalls the next turns: None, "before" or "after" the commit"""
-        self.claimed = 0
-
-    def open(self):
-        return Handle(self)
-
-    def held(self):
-        return [row for row in self.rows.values() if row.attempt is not None]
-
-    def cancel(self, row):
-        row.attempt, row.over = None, True
-        self.changes += 1
-
-    def reopen(self, row):
-        row.over = False
-        self.changes += 1
-
-
-class Handle:
-    """One writer."""
-
-    def __init__(self, shelf):
-        self.shelf = shelf
-        self.seen = shelf.changes
-
-    def next_incarnation(self):
-        self.shelf.incarnation += 1
-        return self.shelf.incarnation
-
-    def held(self):
-        return [self._claim(row) for row in self.shelf.held()]
-
-    def holds(self):
-        return frozenset(row.key for row in self.shelf.held())
-
-    def changed(self):
-        changed, self.seen = self.seen != self.shelf.changes, self.shelf.changes
-        return changed
-
-    def close(self):
-        pass
-
-    def turn(self, incarnation, turn):
-        fault = self.shelf.faults.pop() if self.shelf.faults else None
-        if fault == "before":
-            raise StoreUnavailableError("away")
-        if incarnation != self.shelf.incarnation:
-            raise IncarnationLostError("incarnation")
-        result = TurnResult()
-        now = self.shelf.world.time.seconds
-        for earned in turn.refresh:
-            row = self._under(earned.key)
-            if row is not None and row.lease_until > now:
-                row.lease_until = now + turn.refresh_seconds
-                result.refreshed.append(earned.key)
-            else:
-                result.lost.append(earned.key)
-        result.operated += [self._operate(request) for request in turn.operate]
-        for settlement in turn.settle:
-            self._settle(settlement, result)
-        for row in self.shelf.held() if turn.sweep else ():
-            if row.lease_until <= now:
-                result.returned.append(row.key)
-                row.attempt = None
-        if turn.claim is not None:
-            self._take(turn.claim, result)
-        if fault == "after":
-            raise StoreUnavailableError("the answer was lost")
-        return result
-
-    def _under(self, key):
-        row = self.shelf.rows[key.ticket_id]
-        return row if row.attempt is not None and row.key == key else None
-
-    def _operate(self, request):
-        if self._under(request.claim) is None:
-            return OperationAnswer(request, Verdict.LOST)
-        self.shelf.operations[request.claim.work_attempt_id, request.sequence_within_attempt] = request.step
-        return OperationAnswer(request, Verdict.DISPATCHED)
-
-    def _settle(self, settlement, result):
-        row = self.shelf.rows[settlement.key.ticket_id]
-        attempt = settlement.key.work_attempt_id
-        if self._under(settlement.key) is not None:
-            is_completed = settlement.sea_status is Status.COMPLETED
-            for agent in self.shelf.world.agents:
-                if agent.claim.key == settlement.key:
-                    assert agent.outcome is not None, "given back while its agent runs"
-                    assert is_completed is (agent.reason is None), "an end that was reached is written as another"
-            row.attempt, row.over = None, is_completed
-            row.ended.add(attempt)
-        (result.settled if attempt in row.ended else result.stale).append(settlement.key)
-
-    def _take(self, order, result):
-        ready = [row for row in self.shelf.rows.values() if not row.over and row.attempt is None]
-        for row in [row for row in ready if row.ticket_id not in order.except_tickets][: order.count]:
-            assert not self.shelf.world.runs(row.ticket_id), "claimed again while an agent of it runs here"
-            row.fence += 1
-            row.attempt, row.lease_until = new_id(), self.shelf.world.time.seconds + order.lease_seconds
-            self.shelf.claimed += 1
-            result.claims.append(self._claim(row))
-
-    def _claim(self, row):
-        made = a_claim(ticket_id=row.ticket_id, attempts=1)
-        return Claim(row.key, made.ticket, "runtime-1", NOW)
-
-
-class Agent:
-    """One attempt under way."""
-
-    timeout_seconds = stall_seconds = 0.0
-    tool_since = progress_at = None
-
-    def __init__(self, world, claim, on_end, operations):
-        self.claim, self.operations, self._on_end = claim, operations, on_end
-        self.started_at = world.time.seconds
-        self.outcome = self.reason = None
-        self.asked = 0
-
-    def extend(self, lease):
-        pass
-
-    def stop(self, reason):
-        self.reason = self.reason or reason
-
-    kill = stop
-
-    def end(self):
-        self.outcome = Outcome(signal=15, stop_reason=self.reason) if self.reason else Outcome(exit_code=0)
-        # An agent's own thread does not die of whoever was to hear of its end.
-        with suppress(CrashError):
-            self._on_end()
+# What an actor may die of here: a RuntimeError is how a Worker finds that its predecessor's start has failed half-way.
+_DEATHS = (CrashError, SupersededError, IncarnationLostError, RuntimeError)
 
 
 class World:
     """Everything, with each actor's inbox, and what may happen to them."""
 
-    def __init__(self, tickets=12):
+    def __init__(self, tickets=12, *, lease_seconds=LEASE, heartbeat_seconds=60.0, is_guarded=True, strike=None):
+        self.lease_seconds, self.heartbeat_seconds, self.is_guarded = lease_seconds, heartbeat_seconds, is_guarded
         self.time = SimpleNamespace(seconds=1_000.0, boot_seconds=lambda: self.time.seconds)
         self.directory = Directory()
-        for name in (*ACTORS, STATE_HOLDER, RUNTIME):
-            self.directory.declare(name)
+        self.inboxes = {
+            name: self.directory.declare(name, bound=HELD_KEPT if name == STATE_HOLDER else None)
+            for name in (*ACTORS, RUNTIME)
+        }
         self.shelf = Shelf(self, tickets)
         self.posts = {name: Post(name) for name in WORKERS}
         self.agents = []
         self.answers = []
         """one list for each request that was asked"""
         self.actors = {}
+        self.strike = strike
+        self.trail = []
+        """every moment that was come to: the actor's name, and which kind of moment"""
+        self.struck = []
+        self.deaths = []
+        self.away = set(ACTORS)
+        """whom nobody serves: their messages wait"""
+        self.left_out = set()
+        """those of them whose messages are lost"""
+        self.is_tick_due = False
         self.start_fuse = None
         self.drain = None
+        self.heard = (0, 0)
+        self.heard_drained = False
+        self.directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         for name in ACTORS:
             self.man(name)
 
@@ -220,11 +69,13 @@ class World:
 
     def start(self, claim, lease, on_end, operations):
         assert claim.key not in {agent.claim.key for agent in self.agents}, "started twice"
+        assert not self.runs(claim.key.ticket_id), "started while another agent runs on its ticket"
         assert lease.deadline > self.time.seconds, "started after its lease"
+        self.check_lease(claim, lease)
         if self.start_fuse == "before":
             self.start_fuse = None
             raise CrashError
-        agent = Agent(self, claim, on_end, operations)
+        agent = Agent(self, claim, lease, on_end, operations)
         self.agents.append(agent)
         if self.start_fuse == "after":
             # As when the machine has no thread to give: it is over before it has begun.
@@ -241,93 +92,115 @@ class World:
     def forget(self, runtimes):
         pass
 
-    # --- what happens ---
-
-    def runs(self, ticket_id):
-        return any(agent.outcome is None and agent.claim.key.ticket_id == ticket_id for agent in self.agents)
-
-    @property
-    def running(self):
-        return [agent for agent in self.agents if agent.outcome is None]
+    # --- who is there ---
 
     def man(self, name):
         """A new generation; a start that fails is tried again."""
+        self.away.discard(name)
         while True:
-            inbox = self.inbox(name)
+            inbox = self.inboxes[name]
             seat = Seat(name, inbox, inbox.attach(), self.directory, lambda _event: None)
-            self.actors[name] = actor = self._make(name, seat)
+            self.actors[name] = actor = make(self, name, seat)
+            watch(actor, self.come_to)
             try:
                 actor.on_start()
-                if name == LEDGER:
-                    actor.on_wake()
-            except CrashError:
-                continue
+                seat.check()
+            except _DEATHS:
+                if self._bury(actor):
+                    continue
+                return
+            # The Clock ticks as soon as it is there.
+            self.is_tick_due |= name == CLOCK
             return
 
-    def inbox(self, name):
-        return self.directory.declare(name)
+    def replace(self, actor):
+        """The actor hangs: whoever is manned in its place now is its successor."""
+        inbox = actor.seat.inbox
+        inbox.supersede()
+        inbox.recover("it was retired")
+        self.man(actor.seat.name)
 
-    def ledger_believes(self):
-        return self.actors[LEDGER]._roster.attempts
+    def restart(self, name):
+        """As when an operator asks for it."""
+        if name not in self.away:
+            self.actors[name].on_stop()
+            self.inboxes[name].recover("it was stopped")
+            self.man(name)
 
-    def _make(self, name, seat):
-        common = {"tick_seconds": TICK, "time_source": self.time}
-        if name == LEDGER:
-            return Ledger(
-                seat,
-                open_writer=self.shelf.open,
-                workers=WORKERS,
-                predecessors=self,
-                lingering=self.lingering,
-                lease_seconds=LEASE,
-                max_attempts=1_000_000,
-                **common,
-            )
-        if name == POLLER:
-            return Poller(seat, workers=len(WORKERS), poll_interval_seconds=5, time_source=self.time, random=Random(1))
-        if name == HEARTBEAT:
-            return Heartbeat(seat, interval_seconds=60, **common)
-        return Worker(seat, agent=self, post=self.posts[name], max_attempts=1_000_000, tool_seconds=1_800, **common)
+    def bring_back(self, *names):
+        """These serve their names again: the same actors, or new ones where those have died."""
+        self.away -= set(names)
+        self.left_out -= set(names)
+        for name in names:
+            if not self.inboxes[name].is_served:
+                self.man(name)
 
-    def serve(self, name, limit=None, crash_at=None):
-        """Let the actor handle what waits for it; let it die at its n-th word, spoken or not."""
-        actor, inbox = self.actors[name], self.inbox(name)
+    def come_to(self, actor, moment):
+        """Let be struck whoever is to be; what a retired actor does is no moment of its name."""
+        seat = actor.seat
+        if seat.inbox.generation != seat.generation:
+            return
+        name = seat.name
+        self.trail.append((name, moment))
+        if self.strike is not None and self.strike.falls(name):
+            strike, self.strike = self.strike, self.strike.then
+            self.struck.append(name)
+            strike.deed(self, actor)
+
+    def _bury(self, actor):
+        """True if it has died in office, and is to be replaced now."""
+        name = actor.seat.name
+        actor.on_failure(*sys.exc_info())
+        if not actor.seat.is_current:
+            return False
+        self.deaths.append(name)
+        actor.seat.inbox.recover("it crashed")
+        if name in self.left_out:
+            self.directory.withdraw(name)
+        return name not in self.away
+
+    # --- what happens ---
+
+    def is_busy(self, name):
+        return name not in self.away and (len(self.inboxes[name]) > 0 or self._is_alarmed(self.actors[name]))
+
+    def serve(self, name, limit=None, strike=None):
+        """Let the actor handle what waits for it; whether there was anything."""
+        if not self.is_busy(name):
+            return False
+        actor, inbox = self.actors[name], self.inboxes[name]
+        self.strike = strike or self.strike
         generation = actor.seat.generation
-        batch = inbox.take(generation, limit or actor.batch_limit, 0.0, stepwise=name != LEDGER)
-        if crash_at is not None:
-            _set_fuse(actor, *crash_at)
         try:
+            batch = inbox.take(generation, limit or actor.batch_limit, 0.0, stepwise=name != LEDGER)
             if batch:
                 actor.on_batch(batch)
                 inbox.done(generation)
-            if actor.wake_at is not None:
+            if self._is_alarmed(actor):
                 actor.wake_at = None
+                self.is_tick_due &= name != CLOCK
                 actor.on_wake()
-        except (CrashError, RuntimeError, IncarnationLostError):
-            inbox.recover("it crashed")
-            self.man(name)
-        return bool(batch)
+            # As its loop does: one that was retired ends when it asks for the next batch.
+            actor.seat.check()
+        except _DEATHS:
+            if self._bury(actor):
+                self.man(name)
+        if strike is not None:
+            self.strike = None
+        return True
 
-    def retire(self, name, *, is_late=False):
-        """The actor hangs in a batch and is replaced, and then wakes: what it does now must count for nothing."""
-        actor, inbox = self.actors[name], self.inbox(name)
-        batch = inbox.take(actor.seat.generation, actor.batch_limit, 0.0, stepwise=name != LEDGER)
-        inbox.supersede()
-        inbox.recover("it was retired")
-        self.man(name)
-        if is_late:
-            self.talk()
-        try:
-            actor.on_batch(batch)
-        except (SupersededError, RuntimeError, IncarnationLostError, CrashError):
-            return
+    def _is_alarmed(self, actor):
+        # All clocks are in the test's hand, and so an alarm rings at once, but the Clock's own.
+        return actor.wake_at is not None and (actor.seat.name != CLOCK or self.is_tick_due)
 
     def tick(self, seconds):
+        """Time passes, of which the Clock will tell everybody; agents whose lease is over are gone by then."""
         self.time.seconds += seconds
-        for name in (*WORKERS, HEARTBEAT, LEDGER, POLLER):
-            self.directory.tell(name, Tick(now=self.time.seconds))
-        permission = Permission(permission=ClaimPermission.NORMAL, until=self.time.seconds + 5)
-        self.directory.tell(POLLER, permission)
+        self.is_tick_due = True
+        if self.is_guarded:
+            for agent in self.running:
+                if self.time.seconds >= agent.lease.kill_at:
+                    agent.run_out()
         if self.drain is not None:
             self.tell_drain(self.drain)
 
@@ -355,39 +228,76 @@ class World:
     def calm_down(self):
         """Everybody says all that there is to say; no agent ends by itself."""
         self.shelf.faults.clear()
+        self.shelf.permit()
         self.start_fuse = None
-        for _ in range(4):
-            self.tick(TICK / 2)
+        self.bring_back(*self.away)
+        for _ in range(int(DOUBT_SECONDS / TICK) + 1):
+            self.tick(TICK)
             self.talk()
 
     def talk(self):
         """Deliver messages until there are none."""
         for _ in range(1_000):
-            heard = [self.serve(name) for name in ACTORS]
-            if not any(heard):
+            busy = [name for name in ACTORS if self.is_busy(name)]
+            if not busy:
                 break
+            for name in busy:
+                self.serve(name)
         else:
             raise AssertionError("they never stop talking")
-        for name in (STATE_HOLDER, RUNTIME):
-            inbox = self.inbox(name)
-            inbox.take(inbox.generation, 1_000_000, 0.0)
-            inbox.done(inbox.generation)
+        self._listen()
+
+    def _listen(self):
+        """The runtime hears what the Ledger says."""
+        inbox = self.inboxes[RUNTIME]
+        for held in inbox.take(inbox.generation, 1_000_000, 0.0):
+            if held.version > self.heard:
+                self.heard, self.heard_drained = held.version, held.drained
+                # It would end now, and everybody with it.
+                assert not held.drained or self.shelf.held() == [], "drained, it is said, with claims in hand"
+        inbox.done(inbox.generation)
+
+    # --- what there is to see ---
+
+    def runs(self, ticket_id):
+        return any(agent.outcome is None and agent.claim.key.ticket_id == ticket_id for agent in self.agents)
+
+    @property
+    def running(self):
+        return [agent for agent in self.agents if agent.outcome is None]
+
+    def check_lease(self, claim, lease):
+        """No agent is let run for longer than the store keeps others away from its ticket."""
+        row = self.shelf.rows[claim.key.ticket_id]
+        assert row.key != claim.key or lease.deadline <= row.lease_until, "a longer lease here than there"
+
+    def held(self):
+        """What the store holds, but for what a guardian has just ended: that is swept, or else soon doubted."""
+        soon = self.time.seconds - DOUBT_SECONDS
+        ran_out = {agent.claim.key for agent in self.agents if agent.ran_out_at is not None and agent.ran_out_at > soon}
+        return {row.key for row in self.shelf.held()} - ran_out
+
+    def ledger_believes(self):
+        return self.actors[LEDGER]._roster.attempts
+
+    def ledger_is_sure(self):
+        """Whether the Ledger that serves now has reconciled, and knows the Workers that serve now."""
+        roster = self.actors[LEDGER]._roster
+        known = all(roster.generation(name) == self.inboxes[name].generation for name in WORKERS)
+        return known and not self.actors[LEDGER]._unsure
+
+    def mirrored(self):
+        return self.actors[STATE_HOLDER].state.primary_state
 
     def at_posts(self):
         """Every attempt that some Worker has."""
         return {claim.key for post in self.posts.values() for claim in post.holdings()[0]}
 
-
-def _set_fuse(actor, words, is_spoken):
-    """Make the actor die at its n-th word."""
-    left = [words]
-    speak = actor.tell
-
-    def tell(name, message, *, control=False):
-        left[0] -= 1
-        if left[0] >= 0 or is_spoken:
-            speak(name, message, control=control)
-        if left[0] < 0:
-            raise CrashError
-
-    actor.tell = tell
+    def with_workers(self):
+        """The same, with those on their way to a Worker, or back."""
+        inboxes = [self.inboxes[name] for name in WORKERS]
+        letters = [
+            letter for inbox in inboxes for letter in (*inbox._work, *inbox._hand.messages) if type(letter) is Work
+        ]
+        ended = {ended.key for post in self.posts.values() for ended in post.holdings()[1]}
+        return self.at_posts() | ended | {claim.key for letter in letters for claim in letter.claims}
