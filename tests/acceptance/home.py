@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,19 @@ class Home:
                 process.kill()
                 process.wait(PATIENCE_SECONDS)
         psutil.wait_procs(self.left_over(), timeout=20)
+
+
+def wait_until(home: Home, holds: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait, with a bound, until something is so; the process must not end before."""
+    for _ in range(PATIENCE_SECONDS * 20):
+        if holds():
+            return
+        try:
+            process.wait(0.05)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    raise AssertionError(f"did not come about\n{home.log()}")
 
 
 def assert_sound(home: Home) -> None:

@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from collections import Counter
-from collections.abc import Callable
 
 import psutil
 import pytest
 
-from tests.acceptance.home import PATIENCE_SECONDS, Home, assert_each_completed_once, assert_sound
-
-
-def wait_until(home: Home, holds: Callable[[], bool], process: subprocess.Popen) -> None:
-    """Wait, with a bound, until something is so; the process must not end before."""
-    for _ in range(PATIENCE_SECONDS * 20):
-        if holds():
-            return
-        try:
-            process.wait(0.05)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise AssertionError(f"did not come about\n{home.log()}")
+from tests.acceptance.home import (
+    PATIENCE_SECONDS,
+    Home,
+    assert_each_completed_once,
+    assert_sound,
+    wait_until,
+)
 
 
 def test_two_runtimes_on_one_file_share_the_board(home):
