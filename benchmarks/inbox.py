@@ -79,7 +79,8 @@ def supervised_seconds(messages: list[Counted]) -> float:
     directory = Directory()
     child = ChildSpec(
         name="counter",
-        factory=lambda seat: Supervised(seat, len(messages) - 1, done),
+        actor=Supervised,
+        arguments={"last": len(messages) - 1, "done": done},
         # Nothing is to be dropped here: every message is to be paid for on both sides.
         inbox_bound=len(messages),
     )
