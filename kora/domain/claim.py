@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kora.domain.ticket import Ticket
 
@@ -26,8 +25,7 @@ class ClaimResult(StrEnum):
     CONTRACT_VERSION_MISMATCH = "contract_version_mismatch"
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimKey:
+class ClaimKey(NamedTuple):
     """What a write under a claim must present, beside the holder; compared in the statement that writes."""
 
     ticket_id: str
@@ -35,8 +33,7 @@ class ClaimKey:
     work_attempt_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """A claim as its holder sees it, with the ticket as it stood when it was claimed."""
 
     key: ClaimKey

@@ -75,6 +75,16 @@ def canonical(payload: dict[str, Any]) -> str:
     return orjson.dumps(payload, option=orjson.OPT_SORT_KEYS).decode()
 
 
+def spelling(payload: dict[str, Any], name: str) -> tuple[str, str]:
+    """The canonical spelling of this payload with one more field: what stands before and after that field's value.
+
+    For thousands of events that differ in nothing else. The value is to be an id, which JSON spells as it is; the
+    payload's own are no objects, which might have a field of the same name.
+    """
+    before, mark, after = canonical({**payload, name: ""}).partition(f'"{name}":""')
+    return f"{before}{mark[:-1]}", f'"{after}'
+
+
 def event_hash(
     prev_hash: bytes,
     *,

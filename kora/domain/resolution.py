@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, assert_never
+from typing import Annotated, Final, NamedTuple, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +62,10 @@ LOGICAL: Final = frozenset(
 """failures that the work itself is to blame for: three of them make a poison ticket"""
 
 
+_STATUSES: Final = {resolution.value: Status(resolution.value) for resolution in Resolution}
+"""what a ticket's status is after each, by its plain name: every attempt's end asks"""
+
+
 class AgentResult(BaseModel):
     """An agent's own closing word. Fields that Kora does not know are no fault: a newer agent may say more."""
 
@@ -99,8 +103,7 @@ class Outcome:
     last_output: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What the store is to write when an attempt ends. Fence, holder and status are judged there."""
 
     key: ClaimKey
@@ -116,8 +119,7 @@ class Settlement:
     """it never began: the attempt counts no more towards `max_attempts`"""
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
+class _Verdict(NamedTuple):
     resolution: Resolution
     summary: str
     offset_seconds: float | None = None
@@ -142,9 +144,11 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
         if failures >= LOGICAL_FAILURES_MAX:
             resolution = Resolution.FAILED_TERMINAL
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
-    status = Status(resolution.value)
-    if status in TRIED_AGAIN and claim.attempts_counted >= max_attempts:
+    status = _STATUSES[resolution._value_]
+    is_tried_again = status in TRIED_AGAIN
+    if is_tried_again and claim.attempts_counted >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
+        is_tried_again = False
         summary = f"{summary} (attempt {claim.attempts_counted} of {max_attempts}: waits for an operator)".lstrip()
     result = outcome.result
     return Settlement(
@@ -152,7 +156,7 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
         resolution=resolution,
         sea_status=status,
         summary=summary[:SUMMARY_CHARACTERS],
-        next_eligible_offset_seconds=verdict.offset_seconds if status in TRIED_AGAIN else None,
+        next_eligible_offset_seconds=verdict.offset_seconds if is_tried_again else None,
         failure_count_by_reason=counts,
         model_tier_used=result.model_tier if result else None,
         cost_usd=result.cost_usd if result else None,

@@ -10,13 +10,13 @@ import orjson
 
 from kora.clock import MICROSECONDS, from_us
 from kora.domain.claim import Claim
-from kora.domain.events import EventType
+from kora.domain.events import EventType, spelling
 from kora.domain.ids import new_id, operation_id
 from kora.domain.operation import CLAIM_TOOL, Operation, default_key
 from kora.store.port import ClaimOrder
 from kora.store.sqlite_log import Told
-from kora.store.sqlite_rows import TicketRow, json_array, new_claim_of, operation_of, rfc3339
-from kora.store.sqlite_turn import OpenTurn
+from kora.store.sqlite_rows import NewClaims, ReadyRow, json_array, operation_of, rfc3339
+from kora.store.sqlite_turn import Claimed, OpenTurn
 from kora.store.sqlite_turn_statements import (
     ABANDON_EARLIER,
     ALLOCATE,
@@ -70,38 +70,37 @@ def claim(turn: OpenTurn, order: ClaimOrder) -> None:
         turn.result.next_eligible_in_seconds = _next_eligible(turn)
 
 
-def _ready(turn: OpenTurn, count: int, passed_over: set[str]) -> list[TicketRow]:
+def _ready(turn: OpenTurn, count: int, passed_over: set[str]) -> list[ReadyRow]:
     bound = (turn.workspace_id, turn.actor_id, count)
     if passed_over:
         (found,) = turn.connection.execute(READY_BUT, (*bound, json_array(list(passed_over)))).fetchone()
     else:
         (found,) = turn.connection.execute(READY, bound).fetchone()
-    return list(map(TicketRow._make, orjson.loads(found)))
+    return list(map(ReadyRow._make, orjson.loads(found)))
 
 
-def _write(turn: OpenTurn, rows: Sequence[TicketRow], lease_seconds: float) -> list[Claim]:
+def _write(turn: OpenTurn, rows: Sequence[ReadyRow], lease_seconds: float) -> list[Claim]:
     lease_expires_at = turn.after(lease_seconds)
     earlier = _earlier(turn, [row.ticket_no for row in rows if row.work_attempt_count])
-    until = from_us(lease_expires_at)
+    new = NewClaims(
+        workspace_id=turn.workspace_id,
+        actor_id=turn.actor_id,
+        holder=turn.runtime_id,
+        lease_expires_at=from_us(lease_expires_at),
+    )
     common = {"holder": turn.runtime_id, "actor_id": turn.actor_id, "lease_expires_at": rfc3339(lease_expires_at)}
+    before, after = spelling(common, "work_attempt_id")
     claims: list[Claim] = []
     claimed: list[object] = []
     allocated: list[object] = []
     told: list[Told] = []
     for row in rows:
-        attempt, operations = new_id(), earlier.get(row.ticket_no, ())
-        claims.append(
-            new_claim_of(
-                row,
-                holder=turn.runtime_id,
-                lease_expires_at=until,
-                work_attempt_id=attempt,
-                operations=operations,
-            )
-        )
-        claimed += (row.ticket_no, attempt)
-        allocated += (attempt, row.ticket_no, row.work_attempt_count + 1, _presence_id(row.ticket_id, attempt))
-        told.append((_CLAIMED, {**common, "work_attempt_id": attempt}, row.ticket_id, row.ticket_no, None))
+        attempt, ticket_no, ticket_id = new_id(), row.ticket_no, row.ticket_id
+        claims.append(new.of(row, attempt, earlier.get(ticket_no, ())))
+        claimed += (ticket_no, attempt)
+        allocated += (attempt, ticket_no, row.work_attempt_count + 1, _presence_id(ticket_id, attempt))
+        told.append((_CLAIMED, f"{before}{attempt}{after}", ticket_id, ticket_no, None))
+        turn.claimed[attempt] = Claimed(ticket_id, ticket_no, turn.booted_us)
     if CLAIM_TICKETS.execute(turn.connection, (turn.runtime_id, lease_expires_at, turn.now_us), claimed) != len(rows):
         raise ValueError("it was not ready when it came to be claimed")
     ALLOCATE.execute(turn.connection, (CLAIM_TOOL, turn.now_us), allocated)

@@ -11,8 +11,9 @@ from kora.domain.ids import new_id
 from kora.store.sqlite_statements import APPEND_EVENTS, CHAIN_HEAD, MOVE_CHAIN_HEAD
 
 Mark = tuple[int, bytes]
-Told = tuple[str, dict[str, Any], str | None, int | None, str | None]
-"""the name of an event's type, its payload, ticket's id, ticket's number, and own id: a fresh one where it has none"""
+Told = tuple[str, str, str | None, int | None, str | None]
+"""the name of an event's type, its payload as `canonical` spells it, ticket's id, ticket's number, and own id: a fresh
+one where it has none"""
 
 
 class ChainLog:
@@ -51,22 +52,19 @@ class ChainLog:
         event_id: str | None = None,
     ) -> None:
         """One more event. Raises `TypeError` for a payload that JSON cannot spell; the chain is then as it was."""
-        self.extend([(event_type.value, payload, ticket_id, ticket_no, event_id)])
+        self.extend([(event_type.value, canonical(payload), ticket_id, ticket_no, event_id)])
 
     def extend(self, told: Iterable[Told]) -> None:
-        """So many more events, in the order given: what a turn tells of hundreds of tickets comes in one call.
-
-        Raises `TypeError` as `append` does; the events before the one that cannot be spelled then stand.
-        """
+        """So many more events, in the order given: what a turn tells of hundreds of tickets comes in one call."""
         chain_id, now_us, workspace_id, values = self._chain_id, self._now_us, self._workspace_id, self._values
         number, prev = self._tail
         bound = bytearray(prev)
-        for event_type, payload, ticket_id, ticket_no, given_id in told:
-            event_id, text = given_id or new_id(), canonical(payload)
+        for event_type, text, ticket_id, ticket_no, given_id in told:
+            event_id = given_id or new_id()
             number += 1
             prev = chain_hash(prev, (chain_id, number, event_id, event_type, now_us, workspace_id, ticket_id, text))
             values += (event_id, event_type, ticket_no or 0, text, number, bound, bound := bytearray(prev))
-            self._tail = (number, prev)
+        self._tail = (number, prev)
 
     def flush(self) -> None:
         """What was appended is written."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from kora.domain.claim import ClaimKey
-from kora.domain.events import EventType
+from kora.domain.events import EventType, canonical, spelling
 from kora.domain.operation import OperationState
 from kora.domain.resolution import Settlement
 from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
 from kora.store import sqlite_dependents as dependents
 from kora.store.sqlite_log import Told
+from kora.store.sqlite_rows import json_array
 from kora.store.sqlite_turn import OpenTurn, blocked_by_attempts
-from kora.store.sqlite_turn_statements import SETTLE_OPERATIONS, SETTLE_TICKETS, TO_SETTLE
+from kora.store.sqlite_turn_statements import END_OPERATIONS, SETTLE_PRESENCES, SETTLE_TICKETS, TO_SETTLE
 
 _RELEASED: Final = EventType.RELEASED.value
 _RESOLVED: Final = EventType.RESOLVED.value
@@ -32,21 +32,20 @@ _OVER: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _End:
+class _End(NamedTuple):
     settlement: Settlement
     ticket_no: int
     worked_us: int
 
-    @property
-    def status(self) -> Status:
-        return self.settlement.sea_status
 
-    @property
-    def cost_micro_usd(self) -> int:
-        """Raises `ValueError` for what is no number."""
-        cost_usd = self.settlement.cost_usd
-        return 0 if cost_usd is None else min(COST_MAX_MICRO_USD, round(cost_usd * 1_000_000))
+class _Words(NamedTuple):
+    """What is written of a settlement, but for whose it is: most of a turn say the same."""
+
+    columns: tuple[object, ...]
+    """from the fifth of `SETTLE_TICKETS` on"""
+    presence: str
+    resolved: tuple[str, str]
+    """the payload, before and after the ticket's id"""
 
 
 def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
@@ -54,9 +53,40 @@ def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
 
     One that an earlier turn already settled counts as settled and writes nothing; any other is stale, and writes
     nothing either.
+
+    Of what the writer remembers having claimed, nothing is asked first: should one not be this runtime's any more, the
+    statement counts too few, and the turn is done again with care, which asks.
     """
     if not settlements:
         return
+    ours = None if turn.careful else _remembered(turn, settlements)
+    if ours is None:
+        ours = _asked(turn, settlements)
+
+    def write(rows: Sequence[_End]) -> list[_End]:
+        return _write(turn, rows)
+
+    done = turn.each(ours, write, lambda end: f"settlement of ticket {end.settlement.key.ticket_id}")
+    for settlement, _, worked_us in done:
+        turn.tally(settlement.resolution, worked_us=worked_us, cost_micro_usd=_cost_micro_usd(settlement))
+    turn.result.settled += [end.settlement.key for end in done]
+
+
+def _remembered(turn: OpenTurn, settlements: Sequence[Settlement]) -> list[_End] | None:
+    """The ends of these, each of another claim that the writer remembers; None if there is any other among them."""
+    claimed, booted_us = turn.claimed, turn.booted_us
+    ends: dict[str, _End] = {}
+    for settlement in settlements:
+        ticket_id, _, attempt = settlement.key
+        known = claimed.get(attempt)
+        if known is None or known.ticket_id != ticket_id:
+            return None
+        ends[attempt] = _End(settlement, known.ticket_no, max(0, booted_us - known.booted_us))
+    return list(ends.values()) if len(ends) == len(settlements) else None
+
+
+def _asked(turn: OpenTurn, settlements: Sequence[Settlement]) -> list[_End]:
+    """Those of these that the store says are this runtime's; what the others are, the result says."""
     distinct = list({settlement.key: settlement for settlement in reversed(settlements)}.values())[::-1]
     known = _known(turn, [settlement.key for settlement in distinct])
     ours: list[_End] = []
@@ -68,21 +98,14 @@ def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
             ours.append(_End(settlement, ticket_no, turn.since(claimed_at)))
         else:
             turn.result.stale.append(settlement.key)
-
-    def write(rows: Sequence[_End]) -> list[_End]:
-        return _write(turn, rows)
-
-    done = turn.each(ours, write, lambda end: f"settlement of ticket {end.settlement.key.ticket_id}")
-    for end in done:
-        turn.tally(end.settlement.resolution, worked_us=end.worked_us, cost_micro_usd=end.cost_micro_usd)
-    turn.result.settled += [end.settlement.key for end in done]
+    return ours
 
 
 def _known(turn: OpenTurn, keys: Sequence[ClaimKey]) -> dict[int, tuple[int, str, int | None, bool]]:
     """How the store stands to each, by its place: the ticket, its attempt's presence mark, since when, whether ours."""
     asked: list[object] = []
     for index, key in enumerate(keys):
-        asked += (index, key.ticket_id, key.claim_fence_token, key.work_attempt_id)
+        asked += (index, *key)
     found = TO_SETTLE.ask(turn.connection, (turn.workspace_id, turn.runtime_id), asked)
     return {index: tuple(rest) for some in found for index, *rest in orjson.loads(some)}
 
@@ -90,51 +113,59 @@ def _known(turn: OpenTurn, keys: Sequence[ClaimKey]) -> dict[int, tuple[int, str
 def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
     tickets: list[object] = []
     presences: list[object] = []
-    for end in ends:
-        tickets += _ticket_row(turn, end)
-        presences += _presence_row(end)
+    told: list[Told] = []
+    before, after = spelling({"holder": turn.runtime_id}, "work_attempt_id")
+    last: tuple[object, ...] = ()
+    for settlement, ticket_no, worked_us in ends:
+        ticket_id, fence, attempt = settlement.key
+        if settlement[1:] != last:
+            (columns, presence, resolved), last = _words(turn, settlement), settlement[1:]
+        tickets += (ticket_no, fence, attempt, worked_us, *columns)
+        presences += (attempt, presence)
+        told += (
+            (_RESOLVED, f"{resolved[0]}{ticket_id}{resolved[1]}", ticket_id, ticket_no, None),
+            (_RELEASED, f"{before}{attempt}{after}", ticket_id, ticket_no, None),
+        )
+        if columns[0] == Status.BLOCKED_NEEDS_OPERATOR:
+            told.append(blocked_by_attempts(turn, ticket_id, ticket_no))
     if SETTLE_TICKETS.execute(turn.connection, (turn.runtime_id, turn.now_us), tickets) != len(ends):
         raise ValueError("its claim was gone when it came to be written")
-    SETTLE_OPERATIONS.execute(turn.connection, (turn.now_us,), presences)
-    turn.log.extend(told for end in ends for told in _told(turn, end))
+    if SETTLE_PRESENCES.execute(turn.connection, (turn.now_us,), presences) != len(ends):
+        raise ValueError("its attempt had no presence mark any more")
+    attempts = json_array([end.settlement.key.work_attempt_id for end in ends])
+    turn.connection.execute(END_OPERATIONS, (turn.now_us, attempts))
+    turn.log.extend(told)
     if turn.has_dependencies:
-        dependents.failed(turn, [end.ticket_no for end in ends if end.status is Status.FAILED_TERMINAL])
-        dependents.completed(turn, [end.ticket_no for end in ends if end.status is Status.COMPLETED])
+        dependents.failed(turn, _that_came_to(Status.FAILED_TERMINAL, ends))
+        dependents.completed(turn, _that_came_to(Status.COMPLETED, ends))
     return list(ends)
 
 
-def _told(turn: OpenTurn, end: _End) -> Iterator[Told]:
-    settlement, key, ticket_no = end.settlement, end.settlement.key, end.ticket_no
-    yield _RESOLVED, _resolved(turn, settlement), key.ticket_id, ticket_no, None
-    released = {"holder": turn.runtime_id, "work_attempt_id": key.work_attempt_id}
-    yield _RELEASED, released, key.ticket_id, ticket_no, None
-    if settlement.sea_status is Status.BLOCKED_NEEDS_OPERATOR:
-        yield blocked_by_attempts(turn, key.ticket_id, ticket_no)
+def _that_came_to(status: Status, ends: Sequence[_End]) -> list[int]:
+    return [end.ticket_no for end in ends if end.settlement.sea_status is status]
 
 
-def _ticket_row(turn: OpenTurn, end: _End) -> tuple[object, ...]:
-    settlement = end.settlement
+def _words(turn: OpenTurn, settlement: Settlement) -> _Words:
     queue_state, next_eligible_at = _queue(turn, settlement)
-    return (
-        end.ticket_no,
-        settlement.key.claim_fence_token,
-        settlement.key.work_attempt_id,
+    resolution, summary = settlement.resolution._value_, settlement.summary
+    columns = (
         settlement.sea_status._value_,
         queue_state,
         next_eligible_at,
-        settlement.resolution._value_,
-        settlement.summary,
-        orjson.dumps(settlement.failure_count_by_reason, option=orjson.OPT_SORT_KEYS).decode(),
-        end.worked_us,
-        end.cost_micro_usd,
+        resolution,
+        summary,
+        canonical(settlement.failure_count_by_reason),
+        _cost_micro_usd(settlement),
         int(settlement.is_forgiven),
     )
+    presence = orjson.dumps({"resolution": resolution, "summary": summary}).decode()
+    return _Words(columns, presence, spelling(_resolved(turn, settlement), "sea_ticket_id"))
 
 
-def _presence_row(end: _End) -> tuple[object, ...]:
-    settlement = end.settlement
-    came_to = {"resolution": settlement.resolution._value_, "summary": settlement.summary}
-    return (settlement.key.work_attempt_id, orjson.dumps(came_to).decode())
+def _cost_micro_usd(settlement: Settlement) -> int:
+    """Raises `ValueError` for what is no number."""
+    cost_usd = settlement.cost_usd
+    return 0 if cost_usd is None else min(COST_MAX_MICRO_USD, round(cost_usd * 1_000_000))
 
 
 def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int]:
@@ -149,8 +180,8 @@ def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int]:
 
 
 def _resolved(turn: OpenTurn, settlement: Settlement) -> dict[str, Any]:
+    """The event's payload without the ticket's id."""
     payload: dict[str, Any] = {
-        "sea_ticket_id": settlement.key.ticket_id,
         "workspace_id": turn.workspace_id,
         "resolution": settlement.resolution._value_,
         "resolution_summary": settlement.summary,

@@ -84,17 +84,28 @@ WHERE workspace_id = ? AND queue_state = 3 AND holder IN (SELECT value FROM json
 
 # Tickets as they are read
 
-# The columns of `TicketRow`. Where the whole board has no dependency, no ticket's are looked for.
-TICKET_COLUMNS: Final = """
-t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank, t.sea_idea_kind,
-t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count, t.work_attempt_count,
-t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
-t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven,
+# Where the whole board has no dependency, no ticket's are looked for.
+_BLOCKED_BY: Final = """
 CASE WHEN EXISTS (SELECT 1 FROM dependencies) THEN (
     SELECT json_group_array(ticket_id) FROM (
         SELECT b.ticket_id FROM dependencies AS d JOIN tickets AS b ON b.ticket_no = d.blocker_no
         WHERE d.ticket_no = t.ticket_no ORDER BY d.blocker_no)
 ) || '' END
+"""
+
+# The columns of `TicketRow`.
+TICKET_COLUMNS: Final = f"""
+t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank, t.sea_idea_kind,
+t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count, t.work_attempt_count,
+t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
+t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, {_BLOCKED_BY}
+"""
+
+# The columns of `ReadyRow`.
+READY_COLUMNS: Final = f"""
+t.ticket_no, t.ticket_id, t.ticket_title, o.ticket_objective, t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
+t.next_eligible_at, t.claim_count, t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary,
+t.agent, t.attempts_forgiven, {_BLOCKED_BY}
 """
 
 TICKET_SELECT: Final = f"""

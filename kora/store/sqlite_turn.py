@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
 from kora.clock import MICROSECONDS
 from kora.domain.claim import ClaimKey
-from kora.domain.events import EventType, NewEvent
+from kora.domain.events import EventType, NewEvent, canonical
 from kora.domain.ticket import QueueState, Status
 from kora.store.port import Earned, TurnResult
 from kora.store.sqlite_errors import ROW_ERRORS
@@ -39,6 +39,15 @@ Row = TypeVar("Row")
 Done = TypeVar("Done")
 
 
+class Claimed(NamedTuple):
+    """What a settlement need not ask the store for, of a claim of the same writer."""
+
+    ticket_id: str
+    ticket_no: int
+    booted_us: int
+    """when it was claimed, on the boot clock"""
+
+
 @dataclass(slots=True)
 class Tally:
     """Attempts of one turn that ended in one way."""
@@ -57,7 +66,11 @@ class OpenTurn:
     actor_id: str
     runtime_id: str
     now_us: int
+    booted_us: int
+    """the boot clock's word for `now_us`: how long ago something was, whatever became of the clock meanwhile"""
     log: ChainLog
+    claimed: dict[str, Claimed]
+    """what the writer remembers of its claims, by work attempt; those of this turn are added"""
     has_dependencies: bool = True
     """whether any ticket of the file waits, or waited, for another"""
     any_ran_out: bool = True
@@ -78,7 +91,9 @@ class OpenTurn:
 
     def tally(self, resolution: str, *, worked_us: int, cost_micro_usd: int = 0) -> None:
         """One more attempt ended so; written by `close`."""
-        tally = self.tallies.setdefault(resolution, Tally())
+        tally = self.tallies.get(resolution)
+        if tally is None:
+            tally = self.tallies[resolution] = Tally()
         tally.attempts += 1
         tally.worked_us += worked_us
         tally.cost_micro_usd += cost_micro_usd
@@ -203,7 +218,7 @@ def _returned(turn: OpenTurn, row: _Held, max_attempts: int) -> tuple[object, ..
 
 
 def _told(turn: OpenTurn, row: _Held, max_attempts: int) -> Iterator[Told]:
-    payload = {"holder": row.holder, "work_attempt_id": row.work_attempt_id}
+    payload = canonical({"holder": row.holder, "work_attempt_id": row.work_attempt_id})
     yield _EXPIRED, payload, row.ticket_id, row.ticket_no, None
     if row.is_over(max_attempts):
         yield blocked_by_attempts(turn, row.ticket_id, row.ticket_no)
@@ -212,7 +227,7 @@ def _told(turn: OpenTurn, row: _Held, max_attempts: int) -> Iterator[Told]:
 def blocked_by_attempts(turn: OpenTurn, ticket_id: str, ticket_no: int) -> Told:
     """What the log is to be told of a ticket that waits for an operator, having been tried too often."""
     payload = {"sea_ticket_id": ticket_id, "workspace_id": turn.workspace_id, "reason": "max_attempts"}
-    return _BLOCKED, payload, ticket_id, ticket_no, None
+    return _BLOCKED, canonical(payload), ticket_id, ticket_no, None
 
 
 def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from kora.store.sqlite_many import Many
-from kora.store.sqlite_statements import TICKET_COLUMNS
+from kora.store.sqlite_statements import READY_COLUMNS
 
 # All that a turn has to know first. What ran out or fell due by then is looked for only where there is any.
 OPEN_TURN: Final = """
@@ -58,6 +58,7 @@ SELECT json_group_array(claim.key) FROM json_each(?2) AS claim CROSS JOIN ticket
 WHERE {_STILL_REFRESHABLE} AND +tickets.lease_expires_at = ?1
 """  # noqa: S608 - constants only
 
+# Only for what the writer does not remember having claimed, and where a settlement has failed.
 TO_SETTLE: Final = Many(
     """
 SELECT json_group_array(json_array(claim.column1, t.ticket_no, p.state, t.claimed_at,
@@ -74,10 +75,10 @@ CROSS JOIN operations AS p
 
 SETTLE_TICKETS: Final = Many(
     """
-UPDATE OR FAIL tickets SET sea_status = ended.column4, queue_state = ended.column5,
-    next_eligible_at = nullif(ended.column6, -1), last_resolution = ended.column7, last_summary = ended.column8,
-    failure_count_by_reason = ended.column9,
-    ended_at = ?2, worked_us = worked_us + ended.column10, cost_micro_usd = cost_micro_usd + ended.column11,
+UPDATE OR FAIL tickets SET sea_status = ended.column5, queue_state = ended.column6,
+    next_eligible_at = nullif(ended.column7, -1), last_resolution = ended.column8, last_summary = ended.column9,
+    failure_count_by_reason = ended.column10,
+    ended_at = ?2, worked_us = worked_us + ended.column4, cost_micro_usd = cost_micro_usd + ended.column11,
     attempts_forgiven = attempts_forgiven + ended.column12,
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
 FROM (VALUES {rows}) AS ended
@@ -90,20 +91,23 @@ WHERE tickets.ticket_no = ended.column1 AND tickets.claim_fence_token = ended.co
 
 # Row 0 gets the attempt's end as its result; whatever else is open was not finished. Fence and holder are not in these
 # rows: `SETTLE_TICKETS` compared them a moment before, under the same lock; had one been no claim of this runtime, its
-# count would have undone all of them.
-SETTLE_OPERATIONS: Final = Many(
+# count would have undone all of them. So would that of the first of these, had an attempt no presence mark any more.
+SETTLE_PRESENCES: Final = Many(
     """
-UPDATE OR FAIL operations SET
-    state = CASE sequence_within_attempt WHEN 0 THEN 'committed' ELSE 'abandoned' END,
-    dispatch_result = CASE sequence_within_attempt WHEN 0 THEN ended.column2 ELSE dispatch_result END,
-    dispatch_error = CASE sequence_within_attempt WHEN 0 THEN dispatch_error ELSE 'the attempt ended' END,
-    ended_at = ?1
+UPDATE OR FAIL operations SET state = 'committed', dispatch_result = ended.column2, ended_at = ?1
 FROM (VALUES {rows}) AS ended
-WHERE operations.work_attempt_id = ended.column1 AND operations.state IN ('allocated', 'dispatched')
+WHERE operations.work_attempt_id = ended.column1 AND operations.sequence_within_attempt = 0
+  AND operations.state = 'allocated'
 """,
     shared=1,
     width=2,
 )
+
+END_OPERATIONS: Final = """
+UPDATE OR FAIL operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = ?
+WHERE work_attempt_id IN (SELECT value FROM json_each(?)) AND sequence_within_attempt > 0
+  AND state IN ('allocated', 'dispatched')
+"""
 
 # What is given back
 
@@ -192,10 +196,10 @@ UPDATE tickets SET queue_state = 1 WHERE ticket_no IN (
 )
 """
 
-# One value, a JSON array of `TicketRow`s: one step, however many tickets.
+# One value, a JSON array of `ReadyRow`s: one step, however many tickets.
 READY: Final = f"""
 SELECT '[' || coalesce(group_concat(ticket), '') || ']' FROM (
-    SELECT json_array({TICKET_COLUMNS}) AS ticket FROM tickets AS t JOIN objectives AS o ON o.ticket_no = t.ticket_no
+    SELECT json_array({READY_COLUMNS}) AS ticket FROM tickets AS t JOIN objectives AS o ON o.ticket_no = t.ticket_no
     WHERE t.workspace_id = ?1 AND t.assigned_to_actor_id = ?2 AND t.queue_state = 1
     ORDER BY t.rank, t.created_at, t.ticket_no LIMIT ?3
 )

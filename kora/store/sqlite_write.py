@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
+from typing import Final
 
 import orjson
 
@@ -23,6 +24,9 @@ from kora.store.sqlite_rows import TicketRow, claim_of, json_array
 from kora.store.sqlite_statements import HELD_BY, HOLDERS_AMONG, KEYS_HELD_BY, RAISE_INCARNATION
 from kora.store.sqlite_turn_statements import ANY_RAN_OUT, OPEN_TURN
 
+REMEMBERED_MAX: Final = 10_000
+"""claims that the writer knows by heart; beyond it all are forgotten, and asked for as they end"""
+
 
 class SqliteWriter:
     """Implements `Writer`. The runtime's chain carries its `runtime_id` as its name."""
@@ -33,6 +37,7 @@ class SqliteWriter:
         self._connection = connect_again(place, wait_seconds=WRITER_SECONDS)
         suit_room(self._connection, place.path)
         self._watch = Watch(self._connection, place)
+        self._claimed: dict[str, sqlite_turn.Claimed] = {}
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
@@ -77,6 +82,7 @@ class SqliteWriter:
             if turn.claim is not None:
                 sqlite_claim.claim(opened, turn.claim)
             opened.close()
+        self._forget_settled(opened.result)
         return opened.result
 
     def held(self) -> list[Claim]:
@@ -127,6 +133,13 @@ class SqliteWriter:
             bound = (self._place.workspace_id, boot_us(time), time.boot_id())
             return bool(self._connection.execute(ANY_RAN_OUT, bound).fetchone() == (0,))
 
+    def _forget_settled(self, result: TurnResult) -> None:
+        """Keep what is in hand, or little more: of what others took away nobody tells."""
+        for key in (*result.settled, *result.returned):
+            self._claimed.pop(key.work_attempt_id, None)
+        if len(self._claimed) > REMEMBERED_MAX:
+            self._claimed.clear()
+
     def _open_turn(self, incarnation: int, *, careful: bool) -> sqlite_turn.OpenTurn:
         place, runtime_id = self._place, self._runtime.runtime_id
         booted_us = boot_us(place.time)
@@ -146,6 +159,8 @@ class SqliteWriter:
             actor_id=place.actor_id,
             runtime_id=runtime_id,
             now_us=now_us,
+            booted_us=booted_us,
+            claimed=self._claimed,
             log=ChainLog(
                 self._connection,
                 workspace_id=place.workspace_id,

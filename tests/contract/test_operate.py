@@ -335,10 +335,10 @@ def test_neither_another_runtime_nor_another_fence_nor_another_attempt_may_write
     before = place.ledger(claim.key.ticket_id)
     key = claim.key
     stale = [
-        replace(key, claim_fence_token=key.claim_fence_token + 1),
-        replace(key, claim_fence_token=key.claim_fence_token - 1),
-        replace(key, work_attempt_id=new_id()),
-        replace(key, ticket_id=new_id()),
+        key._replace(claim_fence_token=key.claim_fence_token + 1),
+        key._replace(claim_fence_token=key.claim_fence_token - 1),
+        key._replace(work_attempt_id=new_id()),
+        key._replace(ticket_id=new_id()),
     ]
 
     for step in (begin(claim), begin(claim, 2, "another"), commit(claim), abandon(claim)):

@@ -1,6 +1,6 @@
 """Two runtimes, random steps of operations under claims that come and go: what is recorded is recorded once."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
@@ -122,7 +122,7 @@ class Ledger(RuleBasedStateMachine):
             key = said_key
             if step is not Step.BEGIN and offset == 0 and last:
                 key = self.rows[claim.key.work_attempt_id][last - 1].key
-            of = replace(claim.key, claim_fence_token=claim.key.claim_fence_token + 1) if stale else claim.key
+            of = claim.key._replace(claim_fence_token=claim.key.claim_fence_token + 1) if stale else claim.key
             more = {Step.BEGIN: {}, Step.COMMIT: {"result": result}, Step.ABANDON: {"error": "gave up"}}[step]
             requests.append(OperationRequest(of, step, number, "tool", key, **more))
         requests += requests[:2]

@@ -1,6 +1,5 @@
 """Refreshing, settling and giving back: what a fence protects."""
 
-import dataclasses
 from datetime import timedelta
 
 import pytest
@@ -19,7 +18,7 @@ RESOLVED = "kora.sea_ticket.resolved"
 
 
 def stranger_to(claim, **fields):
-    return dataclasses.replace(claim, key=dataclasses.replace(claim.key, **fields))
+    return claim._replace(key=claim.key._replace(**fields))
 
 
 WRONG_KEYS = [
@@ -56,7 +55,7 @@ def test_a_refresh_after_the_leases_end_is_lost(runtime, add, clock, reader):
 def test_a_refresh_needs_the_whole_key(runtime, add, clock, reader, wrong):
     (ticket_id,) = add(1)
     (claim,) = runtime.claim()
-    key = dataclasses.replace(claim.key, **wrong)
+    key = claim.key._replace(**wrong)
     clock.advance(1)
 
     alone = runtime.refresh(key, seconds=600.0)
@@ -364,7 +363,7 @@ def test_a_settlement_to_a_status_no_attempt_ends_in_is_set_aside(runtime, add, 
     add(1)
     (claim,) = runtime.claim()
 
-    result = runtime.settle(dataclasses.replace(ends(claim), sea_status=Status.ASSIGNED))
+    result = runtime.settle(ends(claim)._replace(sea_status=Status.ASSIGNED))
 
     assert (result.settled, len(result.set_aside)) == ([], 1)
 
@@ -442,7 +441,7 @@ def test_an_unknown_claim_is_lost_and_stale(runtime, ends, add):
     (claim,) = runtime.claim()
     key = ClaimKey("0190a000-0000-7000-8000-0000000000ff", 1, "x")
 
-    result = runtime.refresh(key, settle=[dataclasses.replace(ends(claim), key=key)])
+    result = runtime.refresh(key, settle=[ends(claim)._replace(key=key)])
 
     assert (result.lost, result.stale) == ([key], [key])
 
@@ -679,3 +678,16 @@ def test_of_ends_of_one_turn_only_those_that_never_began_are_forgiven(runtime, a
     claims = runtime.claim(count=6)
     runtime.settle(*(ends(claim, Status.RELEASED, is_forgiven=n % 2 == 0) for n, claim in enumerate(claims)))
     assert [claim.attempts_forgiven for claim in runtime.claim(count=6)] == [1, 0] * 3
+
+
+def test_a_settlement_needs_the_attempts_presence_mark(runtime, add, place, reader, ends):
+    add(2)
+    (claim,) = runtime.claim()
+    place.abandon_operations()
+    (other,) = runtime.claim()
+
+    result = runtime.settle(ends(claim), ends(other))
+
+    assert (result.stale, result.settled) == ([claim.key], [other.key])
+    assert [held.key for held in runtime.writer.held()] == [claim.key]
+    assert reader.verify().fault is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import replace
 
 import pytest
 
@@ -334,7 +333,7 @@ def test_an_end_that_the_store_refuses_to_write_is_a_fault_with_a_pause_and_not_
     office.man()
     office.order()
     [(worker, work)] = office.works().items()
-    spoilt = replace(done(work.claims[0]), summary="\ud800")
+    spoilt = done(work.claims[0])._replace(summary="\ud800")
     office.hear(Ended(worker, work.claims[0].key, spoilt))
     assert stage.said(worker) == [Settled((work.claims[0].key.work_attempt_id,))]
     office.ledger.on_wake()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -167,7 +165,7 @@ def test_only_what_would_be_completed_claims_success(outcome: Outcome, *, succes
 
 
 def test_attempts_that_an_operator_forgave_do_not_count_towards_the_most() -> None:
-    forgiven = replace(claim(attempts=12), attempts_forgiven=10)
+    forgiven = claim(attempts=12)._replace(attempts_forgiven=10)
     assert forgiven.attempts_counted == 2
     for settlement in (
         settle(forgiven, Outcome(exit_code=1), max_attempts=3),
@@ -175,7 +173,7 @@ def test_attempts_that_an_operator_forgave_do_not_count_towards_the_most() -> No
     ):
         assert settlement is not None
         assert settlement.sea_status in {Status.FAILED_RETRYABLE, Status.RELEASED}
-    last = settle(replace(forgiven, attempts_forgiven=9), Outcome(exit_code=1), max_attempts=3)
+    last = settle(forgiven._replace(attempts_forgiven=9), Outcome(exit_code=1), max_attempts=3)
     assert last is not None
     assert last.sea_status is Status.BLOCKED_NEEDS_OPERATOR
     assert last.summary.endswith("(attempt 3 of 3: waits for an operator)")

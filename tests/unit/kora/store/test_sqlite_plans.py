@@ -97,14 +97,14 @@ def test_claims_and_ends_find_their_rows_by_the_primary_key(raw):
             for step in plan(raw, getattr(sqlite_turn_statements, name).statements[4])
             if "SEARCH" in step
         ]
-        for name in ("TO_SETTLE", "SETTLE_TICKETS", "SETTLE_OPERATIONS", "RETURN_TICKETS", "CLAIM_TICKETS")
+        for name in ("TO_SETTLE", "SETTLE_TICKETS", "SETTLE_PRESENCES", "RETURN_TICKETS", "CLAIM_TICKETS")
     }
 
     by_number = ["SEARCH tickets USING INTEGER PRIMARY KEY"]
     assert found == {
         "TO_SETTLE": ["SEARCH t USING INDEX sqlite_autoindex_tickets_1", "SEARCH p USING PRIMARY KEY"],
         "SETTLE_TICKETS": by_number,
-        "SETTLE_OPERATIONS": ["SEARCH operations USING PRIMARY KEY"],
+        "SETTLE_PRESENCES": ["SEARCH operations USING PRIMARY KEY"],
         "RETURN_TICKETS": by_number,
         "CLAIM_TICKETS": by_number,
     }
@@ -153,8 +153,8 @@ def test_a_turn_needs_as_many_statements_for_many_tickets_as_for_one(writer, add
     writer.turn(incarnation, Turn(settle=ends, sweep=True, claim=order))
     writer._connection = counts.connection
 
-    # BEGIN, OPEN_TURN, READY, CLAIM_TICKETS, ALLOCATE, APPEND_EVENTS, MOVE_CHAIN_HEAD, COMMIT; then also TO_SETTLE,
-    # SETTLE_TICKETS, SETTLE_OPERATIONS, TALLY. What is inserted comes in powers of two.
+    # BEGIN, OPEN_TURN, READY, CLAIM_TICKETS, ALLOCATE, APPEND_EVENTS, MOVE_CHAIN_HEAD, COMMIT; then also
+    # SETTLE_TICKETS, SETTLE_PRESENCES, END_OPERATIONS, TALLY. What is inserted comes in powers of two.
     assert len(first) == 6 + 2 * tickets.bit_count()
     assert len(counts.asked) == 10 + tickets.bit_count() + (3 * tickets // 256) + (3 * tickets % 256).bit_count()
 
