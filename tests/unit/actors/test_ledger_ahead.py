@@ -7,7 +7,7 @@ import sqlite3
 import pytest
 from loguru import logger
 
-from actors.ahead import WINDOW
+from actors.ahead import ENOUGH
 from actors.herald import LINES_A_TURN
 from actors.messages import Append, Drain, Ended, Held, Lost, Operate, Operated, Refresh, Settled, Tick, Wake, WhatRuns
 from actors.names import POLLER
@@ -25,7 +25,7 @@ def office(stage, tmp_path):
     office.close()
 
 
-def quick(office, worker, claim, seconds=0.0049):
+def quick(office, worker, claim, seconds=0.0249):
     return Ended(worker, claim.key, done(claim), seconds)
 
 
@@ -39,12 +39,12 @@ def work_off(office, works):
 @pytest.fixture
 def running_ahead(office, stage):
     """Work as it is given out once enough short attempts have ended."""
-    office.add(WINDOW + 40)
+    office.add(ENOUGH + 40)
     office.man()
     office.order(want=3 * 5, seconds=1e6)
     works = office.works()
     assert [len(work.claims) for work in works.values()] == [1, 1, 1]
-    for _ in range(WINDOW // 3):
+    for _ in range(ENOUGH // 3):
         works = work_off(office, works)
     stage.said(POLLER)
     return work_off(office, works)

@@ -20,7 +20,7 @@ def announce(worker=ONE, generation=1, running=(), ended=()):
     return Announce(worker=worker, generation=generation, incarnation=1, running=running, ended=ended)
 
 
-def open_ahead(roster, make_claim, workers=(ONE, TWO), seconds=0.00499, now=0.0):
+def open_ahead(roster, make_claim, workers=(ONE, TWO), seconds=0.0249, now=0.0):
     """So many short attempts have ended at these Workers that four claims may wait."""
     roster.hear(announce(ONE))
     roster.hear(announce(TWO))
