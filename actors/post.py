@@ -139,7 +139,7 @@ class Post:
                 # The mutex is free, so nobody is starting it now.
                 text = f"the agent of attempt {running.claim.key.work_attempt_id} could not be started"
                 raise RuntimeError(text)
-            self._advance()
+            self._advance(self._clock())
             return list(self._finished)
 
     def give_back(self, generation: int, why: str, *, seconds: float | None = None) -> None:
@@ -206,7 +206,7 @@ class Post:
                 kept.append((claim, lease))
         self._waiting = kept
 
-    def _advance(self) -> None:
+    def _advance(self, now: float) -> None:
         """Take note of an end, and begin the next; the caller holds the mutex."""
         running = self._running
         if running is not None:
@@ -214,9 +214,8 @@ class Post:
                 return
             self._finished.append(running)
             self._running = None
-        now = self._clock()
-        if running is not None and running.ended_at is None:
-            running.ended_at = now
+            if running.ended_at is None:
+                running.ended_at = now
         while self._waiting and self._is_manned and not self._is_closed:
             claim, lease = self._waiting.popleft()
             # Any later, its guardian would end it as soon as it has begun.
@@ -235,13 +234,13 @@ class Post:
 
     def _end(self, generation: int, taken: Taken) -> None:
         """Called once when the agent is gone, from any thread, from within its start included; never waits."""
-        taken.ended_at = self._clock()
+        taken.ended_at = now = self._clock()
         if not self._mutex.acquire(blocking=False):
             self._ring()
             return
         try:
             if generation == self._generation and self._running is taken:
-                self._advance()
+                self._advance(now)
         finally:
             was_rung, self._has_rung = self._has_rung, True
             self._mutex.release()

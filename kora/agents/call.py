@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from kora.agents.notes import Notes
 from kora.agents.record import Record, plain_path
 from kora.agents.returned import outcome_of
+from kora.domain.made import made
 from kora.domain.resolution import Outcome, StopReason
 from kora.domain.ticket import Ticket
 from kora.errors import LeaseLostError
@@ -103,8 +104,7 @@ class Call:
     @property
     def due(self) -> float:
         """When it is declared over, returned or not: ahead of the lease's end by as much as a command is killed."""
-        lease, gives_up_at = self._lease, self._gives_up_at
-        lost_at = lease.kill_at
+        lost_at, gives_up_at = self._lease.kill_at, self._gives_up_at
         return lost_at if gives_up_at is None else min(lost_at, gives_up_at)
 
     def extend(self, lease: Lease) -> None:
@@ -264,9 +264,9 @@ class Call:
 
 def _own_copy(ticket: Ticket) -> Ticket:
     """The ticket, to be done with as the callable likes: what it came from is what the attempt's end is judged by."""
-    copied = ticket.model_copy()
-    copied.__dict__["failure_count_by_reason"] = dict(ticket.failure_count_by_reason)
-    return copied
+    fields = ticket.__dict__.copy()
+    fields["failure_count_by_reason"] = fields["failure_count_by_reason"].copy()
+    return made(Ticket, ticket.model_fields_set.copy(), fields)
 
 
 def _traceback(error: BaseException) -> str:

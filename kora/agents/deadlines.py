@@ -33,6 +33,8 @@ class Deadlines:
     def __init__(self, time_source: TimeSource) -> None:
         self._time_source = time_source
         self._mutex = threading.Lock()
+        """held while a thread is made"""
+        # Without a lock, each use being one step of the interpreter's: every attempt comes and goes here.
         self._guarded: set[Guarded] = set()
         self._bell = threading.Event()
         self._wakes_at = math.inf
@@ -47,10 +49,9 @@ class Deadlines:
         be begun. The next one asks for a thread again.
         """
         self._see_to_thread()
-        with self._mutex:
-            self._guarded.add(guarded)
-            hasten = due < self._wakes_at
-        if hasten:
+        # First this, then the look: what the thread did not find when it looked, it is rung for.
+        self._guarded.add(guarded)
+        if due < self._wakes_at:
             self._bell.set()
 
     def hasten(self, due: float) -> None:
@@ -58,15 +59,12 @@ class Deadlines:
         # For what is guarded already, this may be the last chance to have a thread that is gone made again.
         with contextlib.suppress(RuntimeError):
             self._see_to_thread()
-        with self._mutex:
-            hasten = due < self._wakes_at
-        if hasten:
+        if due < self._wakes_at:
             self._bell.set()
 
     def forget(self, guarded: Guarded) -> None:
         """Look at it no more."""
-        with self._mutex:
-            self._guarded.discard(guarded)
+        self._guarded.discard(guarded)
 
     def close(self) -> None:
         """Let the thread end; what is guarded is looked at no more."""
@@ -103,16 +101,14 @@ class Deadlines:
 
     def _watch(self) -> None:
         while not self._closed:
-            with self._mutex:
-                self._bell.clear()
-                # Whatever comes while the others are looked at has not been, and so rings.
-                self._wakes_at = math.inf
-                guarded = list(self._guarded)
+            self._bell.clear()
+            # Whatever comes while the others are looked at has not been, and so rings.
+            self._wakes_at = math.inf
+            guarded = self._guarded.copy()
             due = min((self._look(one) for one in guarded), default=math.inf)
             del guarded
             now = self._time_source.boot_seconds()
-            with self._mutex:
-                self._wakes_at = due = min(due, now + _IDLE_SECONDS)
+            self._wakes_at = due = min(due, now + _IDLE_SECONDS)
             self._bell.wait(max(0.0, due - now))
 
     def _look(self, one: Guarded) -> float:

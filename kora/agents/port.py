@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from kora.domain.claim import Claim
@@ -17,11 +17,12 @@ class Lease:
 
     deadline: float
     lease_seconds: float
+    kill_at: float = field(init=False, compare=False)
+    """when its agent is killed, unless the lease is prolonged before: a little ahead of the deadline"""
 
-    @property
-    def kill_at(self) -> float:
-        """When its agent is killed, unless the lease is prolonged before: a little ahead of the deadline."""
-        return self.deadline - min(1.0, self.lease_seconds / 10)
+    def __post_init__(self) -> None:
+        """Once for all the claims of a turn, of which each asks several times."""
+        object.__setattr__(self, "kill_at", self.deadline - min(1.0, self.lease_seconds / 10))
 
 
 EndListener = Callable[[], None]
