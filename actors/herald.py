@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from actors.pending import Pending
     from actors.roster import Roster
     from actors.supervision import Seat
+    from kora.domain.claim import Claim
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, TurnResult
 
 
 LINES_A_TURN: Final = 20
-"""ends of one turn that have a line each; of more, people are told the counts, for a flood of lines tells nobody"""
+"""ends of one turn that have a line each, and so have claims; of more, people are told the counts, for a flood of lines
+tells nobody, and a line that is not written costs a microsecond, too: each of these tickets has its events"""
 
 
 class Speaker(Protocol):
@@ -76,11 +78,7 @@ class Herald:
             self._speaker.tell(worker, Operated(tuple(answers)))
         has_more = self._tell_settled(turn.settle, result) if turn.settle else False
         for worker, claims in self._roster.deal(result.claims, asked_at).items():
-            for claim in claims:
-                key = claim.key
-                logger.debug(
-                    "try {} goes to {}", claim.attempt, worker, ticket=key.ticket_id, attempt=key.work_attempt_id
-                )
+            _say_given(worker, claims)
             generation = self._roster.generation(worker)
             self._speaker.tell(worker, Work(tuple(claims), lease, incarnation, generation))
         self._pending.news |= bool(turn.settle or turn.claim)
@@ -113,7 +111,7 @@ class Herald:
     def _tell_settled(self, settlements: Sequence[Settlement], result: TurnResult) -> bool:
         written = {key.work_attempt_id for key in result.settled}
         stale = {key.work_attempt_id for key in result.stale}
-        level = "INFO" if len(settlements) <= LINES_A_TURN else "DEBUG"
+        is_flood = len(settlements) > LINES_A_TURN
         told: dict[str, list[str]] = {}
         has_more = False
         for settlement in settlements:
@@ -123,8 +121,9 @@ class Herald:
             if worker is not None:
                 told.setdefault(worker, []).append(attempt)
             if attempt in written:
-                ticket_id = settlement.key.ticket_id
-                logger.log(level, "{} {}", settlement.resolution, settlement.summary, ticket=ticket_id, attempt=attempt)
+                if not is_flood:
+                    ticket_id = settlement.key.ticket_id
+                    logger.info("{} {}", settlement.resolution, settlement.summary, ticket=ticket_id, attempt=attempt)
             elif attempt in stale:
                 logger.warning(
                     "its claim was another's by then, nothing was written",
@@ -138,8 +137,8 @@ class Herald:
                 has_more = True
         for worker, attempts in told.items():
             self._speaker.tell(worker, Settled(tuple(attempts)))
-        if level != "INFO":
-            counts = Counter(settlement.resolution.value for settlement in settlements)
+        if is_flood:
+            counts = Counter(settlement.resolution._value_ for settlement in settlements)
             said_of = ", ".join(f"{count} {resolution}" for resolution, count in sorted(counts.items()))
             logger.info("ended in one turn: {}", said_of)
         return has_more
@@ -153,3 +152,12 @@ class Herald:
             target, trigger = (PrimaryState.ACTIVE, CLAIM_ACQUIRED) if holds else (PrimaryState.READY, CLAIM_RELEASED)
             logger.debug("operational state to {} ({}) skipped: holder not initialized", target, trigger)
         self._told_held = holds
+
+
+def _say_given(worker: str, claims: Sequence[Claim]) -> None:
+    if len(claims) > LINES_A_TURN:
+        logger.debug("{} claims go to {}", len(claims), worker)
+        return
+    for claim in claims:
+        key = claim.key
+        logger.debug("try {} goes to {}", claim.attempt, worker, ticket=key.ticket_id, attempt=key.work_attempt_id)
