@@ -180,7 +180,7 @@ class Trip:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """Look-ahead opens after two short attempts."""
-    monkeypatch.setattr(actors.ahead, "WINDOW", 2)
+    monkeypatch.setattr(actors.ahead, "ENOUGH", 2)
     monkeypatch.setattr(actors.ahead, "AHEAD_MAX", 4)
     logger.disable("actors")
     yield
