@@ -28,15 +28,17 @@ class ActorBody:
         self._inbox = common.directory.declare(spec.name, bound=spec.inbox_bound, poison_after=spec.poison_after)
         self._tenure: Tenure | None = None
 
-    def begin(self) -> int:
+    def attach(self) -> int:
+        """The next actor's generation; its predecessor is superseded."""
+        return self._inbox.attach()
+
+    def begin(self) -> None:
         """A new actor, which finds every message that was not handled."""
-        generation = self._inbox.attach()
-        common = self._common
+        generation, common = self._inbox.generation, self._common
         limit = common.scheduler.batch_limit
         seat = Seat(self._spec.name, self._inbox, generation, common.directory, common.post, common.clock, limit)
         self._tenure = Tenure(seat, self._spec)
         self._tenure.begin(common.scheduler)
-        return generation
 
     def ask_to_stop(self) -> None:
         """The actor ends after what it has in hand."""

@@ -18,8 +18,11 @@ LIVE: Final = frozenset({"starting", "running", "stopping"})
 class Body(Protocol):
     """What a child is: an actor at its name, or a supervisor with children of its own."""
 
-    def begin(self) -> int:
-        """It begins anew; the generation of what began. Raises `RuntimeError` when it cannot."""
+    def attach(self) -> int:
+        """Something new is about to begin; its generation."""
+
+    def begin(self) -> None:
+        """It begins. Raises `RuntimeError` when it cannot."""
 
     def ask_to_stop(self) -> None:
         """It ends soon, and says so."""

@@ -44,25 +44,26 @@ class Group:
         self._common = common
         self.lifecycle = Lifecycle(spec.name, common, self, spec.plain_errors)
         self._groups: dict[str, Group] = {}
-        self._generation = 0
-        self._restart_times: list[float] = []
-        self._to_stop = Agenda(plan.stop_order)
-        self._to_start = Agenda(plan.start_order)
+        self._generation, self._restart_times = 0, list[float]()
+        self._to_stop, self._to_start = Agenda(plan.stop_order), Agenda(plan.start_order)
         self._awaited: Child | None = None
         self._backoff = Timer(lambda: None)
         self._when_settled: list[Callable[[], None]] = []
         for child in spec.children:
             self._take_in(child)
 
-    def begin(self) -> int:
-        """The children are started in order."""
+    def attach(self) -> int:
+        """The number of its next life."""
         self._generation += 1
+        return self._generation
+
+    def begin(self) -> None:
+        """The children are started in order."""
         self.mode, self.failure, self._restart_times = "starting", None, []
         self.lifecycle.is_closing = False
         self._to_start.add(self.children, self.children)
         for child in self.children.values():
             child.is_new = True
-        return self._generation
 
     def ask_to_stop(self) -> None:
         """The children are stopped in reverse; none is started any more."""
@@ -301,7 +302,7 @@ class Group:
 
     def _settle(self) -> None:
         self._awaited = None
-        name, generation, failure = self._spec.name, self._generation, self.failure
+        failure, name, generation = self.failure, self._spec.name, self._generation
         if self.mode == "starting":
             self.mode = "running"
             self._common.post(Started(name, generation))

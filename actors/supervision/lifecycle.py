@@ -92,8 +92,10 @@ class Lifecycle:
             self._common.overran.remove(child.name)
         if child.spec.start_seconds is not None:
             self._common.timers.set(child.timer, child.spec.start_seconds)
+        # Known before anything can be heard of it.
+        child.generation = child.body.attach()
         try:
-            child.generation = child.body.begin()
+            child.body.begin()
         except RuntimeError as error:
             self._start_failed(child, reason_of(error), traceback.format_exc())
 
