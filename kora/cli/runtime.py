@@ -20,6 +20,8 @@ def run(
 ) -> int:
     """Work the board in the foreground. SIGTERM or Ctrl-C lets what runs end; a second one ends it now.
 
+    SIGHUP reads the configuration again: the log says what differs, and the runtime goes on by it.
+
     \b
     Examples:
       kora-actors run
