@@ -261,7 +261,7 @@ def test_an_unknown_key_that_resembles_nothing_gets_the_known_ones(write):
         (f"[poller]\nlease_seconds = 0x{'f' * 400}\n" + AGENT, "poller.lease_seconds: must be "),
         ("[poller]\nlease_seconds = true\n" + AGENT, "poller.lease_seconds: must be a number, not true"),
         ("[poller]\nlease_seconds = 1979-05-27\n" + AGENT, "poller.lease_seconds: must be a number, not 1979-05-27"),
-        ("[supervisor]\nstrategy = 'one_for_all'\n" + AGENT, "supervisor.strategy: must be 'one_for_one'"),
+        ("[supervisor]\nstrategy = 'simple_one_for_one'\n" + AGENT, "supervisor.strategy: must be 'one_for_one', "),
         ("[supervisor.children.clock]\nbackoff_factor = 0.5\n" + AGENT, "supervisor.children.clock.backoff_factor: "),
     ],
 )
@@ -374,7 +374,7 @@ def test_every_key_is_described_and_a_duration_has_its_unit_in_its_name(subtests
             if table_of(field)[0] is None:
                 with subtests.test(key=f"{model.__name__}.{name}"):
                     assert field.description
-                    assert (field.annotation is float) == name.endswith(("_seconds", "_days", "_factor"))
+                    assert (field.annotation is float) == name.endswith(("_seconds", "_days", "_factor", "_jitter"))
 
 
 def test_the_command_agents_settings_reach_it_unchanged(write, tmp_path):
