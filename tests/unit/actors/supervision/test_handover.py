@@ -18,7 +18,7 @@ def quiet():
 
 
 @given(errand=errands())
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_an_actor_was_told_is_handed_over_whole(errand):
     hand_over(errand)
 

@@ -27,7 +27,7 @@ def quiet():
 
 
 @given(case=EVERYTHING)
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_the_model_and_the_supervisor_agree_on_every_schedule(case):
     play_rehearsed(case)
 
@@ -40,7 +40,7 @@ def test_they_agree_on_two_thousand_schedules(case):
 
 
 @given(case=ONE_BY_ONE | TOGETHER)
-@settings(PROOF, max_examples=20, phases=[Phase.generate])
+@settings(PROOF, max_examples=10, phases=[Phase.generate])
 def test_they_agree_with_threads(case):
     play_threaded(case)
 
