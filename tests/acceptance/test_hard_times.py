@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -18,26 +17,13 @@ from kora.agents import records
 from kora.domain.ticket import Status
 from tests.acceptance import home as homes
 from tests.acceptance import scarcity
-from tests.acceptance.home import PATIENCE_SECONDS, PROGRAM, Home
+from tests.acceptance.home import PATIENCE_SECONDS, PROGRAM, Home, wait_until
 from tests.acceptance.reading import reading
 
 HERE = Path(__file__).parent
 MEBIBYTE = 1_048_576
 NOTING, PLAIN = 6, 12
 GIVING_UP_SECONDS = 30
-
-
-def wait_for(process: subprocess.Popen[str], home: Home, holds: Callable[[], bool]) -> None:
-    """Wait, with a bound, until something is so; the process must not end before."""
-    for _ in range(PATIENCE_SECONDS * 10):
-        if holds():
-            return
-        try:
-            process.wait(0.1)
-        except subprocess.TimeoutExpired:
-            continue
-        break
-    raise AssertionError(f"did not come about\n{home.log()}")
 
 
 def put(home: Home, *agents: str | None) -> None:
@@ -110,9 +96,9 @@ def test_without_room_what_was_acknowledged_is_kept_and_with_room_the_work_goes_
     )
     put(home, *["noting"] * NOTING, *[None] * PLAIN, *["noting"] * NOTING)
     process = home.start("run", "--until-idle")
-    wait_for(process, home, lambda: home.runs() >= 4)
+    wait_until(home, lambda: home.runs() >= 4, process)
     want.begin(process)
-    wait_for(process, home, lambda: "the store cannot be written, trying on" in home.log())
+    wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
     assert want.cause in home.log()
     with reading(home) as reader:
         done = {ticket.ticket_id: ticket.last_summary for ticket in reader.tickets((Status.COMPLETED,))}
@@ -159,7 +145,7 @@ def test_agents_that_flood_babble_break_off_die_and_vanish_end_by_the_table(home
     put(home, *ENDS)
     process = home.start("run")
     with reading(home) as reader:
-        wait_for(process, home, lambda: all(ticket.last_resolution for ticket in reader.tickets()))
+        wait_until(home, lambda: all(ticket.last_resolution for ticket in reader.tickets()), process)
         tickets = {ticket.ticket_title: ticket for ticket in reader.tickets()}
         [flooded] = reader.attempts(tickets["flood"].ticket_id)
         assert reader.verify().fault is None
@@ -211,7 +197,7 @@ def test_a_store_that_is_replaced_is_left_alone_and_put_back_it_has_everything(h
     home.add(60)
     was = other.read_bytes()
     process = home.start("run")
-    wait_for(process, home, lambda: home.runs() >= 6)
+    wait_until(home, lambda: home.runs() >= 6, process)
     store, away = home.folder / "kora.db", home.folder / "away.db"
     store.rename(away)
     other.rename(store)
@@ -260,7 +246,7 @@ def test_a_state_dir_that_may_no_longer_be_written_costs_the_records_and_not_the
     humble.configure(agent={"command": humble.journal_command(0.05)}, runtime={"log_level": "INFO"})
     humble.add(12)
     process = humble.start("run", "--until-idle")
-    wait_for(process, humble, lambda: humble.runs() >= 2)
+    wait_until(humble, lambda: humble.runs() >= 2, process)
     folders = [humble.folder / ".kora", *(each for each in (humble.folder / ".kora").iterdir() if each.is_dir())]
     try:
         for folder in folders:
