@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from actors.supervision import Change
     from kora.config import Settings
 
-_NEXT_START: Final = ("runtime", "notify")
-"""sections whose keys are only read when a runtime starts"""
-_AT_ONCE: Final = ("runtime.tick_seconds", "control.drain_seconds")
+_NEXT_START: Final = ("runtime.", "notify.", "supervisor.max_retired")
+"""how the keys begin that are only read when a runtime starts …"""
+_IN_THE_TREE: Final = "runtime.tick_seconds"
+"""… but this one, which actors are given"""
+_AT_ONCE: Final = "control.drain_seconds"
 _LOOK_SECONDS: Final = 0.1
 _AGENTS: Final = ("agent", "agents")
 
@@ -24,11 +26,11 @@ def lines(old: Settings, new: Settings, changes: Sequence[Change]) -> tuple[str,
     """What an update does, a line for each thing, and what has to wait for the next start."""
     keys = list(_keys(old.model_dump(exclude={"path"}), new.model_dump(exclude={"path"})))
     agents = sorted({_agent_of(key) for key in keys if key.partition(".")[0] in _AGENTS})
-    later = [key for key in keys if key.partition(".")[0] in _NEXT_START and key not in _AT_ONCE]
+    later = [key for key in keys if key.startswith(_NEXT_START) and key != _IN_THE_TREE]
     return (
         *(change.line() for change in changes),
         *(f"{agent}: changed for attempts that start from now on" for agent in agents),
-        *(f"{key}: changed" for key in keys if key == "control.drain_seconds"),
+        *(f"{key}: changed" for key in keys if key == _AT_ONCE),
         *(f"{key}: changed, and heeded with the next start" for key in later),
     )
 

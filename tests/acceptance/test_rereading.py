@@ -42,9 +42,14 @@ def test_another_agent_is_used_by_the_attempts_that_follow_and_restarts_nobody(h
     home.configure(agent={"command": ["true"]})
     process = home.start("run")
     until(home, process, "with 2 workers")
-    home.configure(agent={"command": ["sh", "-c", "echo from the other agent"]}, notify={"command": ["true"]})
+    home.configure(
+        agent={"command": ["sh", "-c", "echo from the other agent"]},
+        notify={"command": ["true"]},
+        supervisor={"max_retired": 3},
+    )
     assert reread(home, process, "notify.command") == [
         "agent: changed for attempts that start from now on",
+        "supervisor.max_retired: changed, and heeded with the next start",
         "notify.command: changed, and heeded with the next start",
     ]
     home.add(1)
