@@ -28,6 +28,7 @@ from actors.messages import (
 from actors.names import POLLER
 from actors.pending import Pending
 from actors.roster import Roster
+from kora.agents.port import GUARDED_SECONDS
 from kora.domain.resolution import hand_back, pass_back
 from kora.errors import StoreError, StoreUnavailableError
 
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, Writer
 
-_GUARDED_SECONDS: Final = 1.0
-"""a guardian ends its agent at most so long before the lease is over"""
 _BACKOFF_FIRST_SECONDS: Final = 0.05
 _BACKOFF_CAP_SECONDS: Final = 2.0
 
@@ -167,7 +166,7 @@ class Ledger(KoraActor):
         self._pending.refresh.pop(attempt, None)
         self._pending.news = True
         # Where the lease was prolonged and its guardian never heard of it, nobody works on what the store still holds.
-        self._doubts_at = self._now + _GUARDED_SECONDS + 2 * self._tick_seconds
+        self._doubts_at = self._now + GUARDED_SECONDS + 2 * self._tick_seconds
         if given is not None:
             logger.warning("the lease is lost, nothing is written", ticket=ended.key.ticket_id, attempt=attempt)
         self.tell(ended.worker, Settled((attempt,)))

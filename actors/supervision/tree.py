@@ -26,8 +26,10 @@ class Tree:
 
     def hear(self, event: Posted) -> None:
         """What becomes of a child has its consequences; an event of one that was superseded has none."""
-        group, child = self._common.owners.get(event.name, (None, None))
-        if group is not None and child is not None and event.generation == child.generation:
+        if event.name not in self._common.owners:
+            return
+        group, child = self._common.owners[event.name]
+        if event.generation == child.generation:
             self._common.tell_watchers(event)
             group.lifecycle.handle(child, event)
 
@@ -39,9 +41,9 @@ class Tree:
 
     def command(self, verb: Verb, name: str, reply: Future[Any]) -> None:
         """One child is started, stopped, restarted or removed."""
-        group, child = self._common.owners.get(name, (None, None))
-        if group is None or child is None:
+        if name not in self._common.owners:
             raise UnknownChildError(f"{self._name} has no child {name!r}")
+        group, child = self._common.owners[name]
         group.command(verb, child, reply)
 
     def add(self, spec: AnySpec, under: str, reply: Future[Any]) -> None:
@@ -58,9 +60,8 @@ class Tree:
                 group.leave(change.name)
             elif isinstance(change.spec, SupervisorSpec) and change.name == change.supervisor:
                 group.adopt(change.spec)
-                _, child = self._common.owners.get(change.name, (None, None))
-                if child is not None:
-                    child.spec = change.spec
+                if change.name in self._common.owners:
+                    self._common.owners[change.name][1].spec = change.spec
             elif change.kind != "added":
                 group.renew(change.name, change.spec, restarted=change.kind == "restarted")
         self._when_settled(changes, reply)
@@ -103,10 +104,11 @@ class Tree:
     def _group(self, name: str) -> Group:
         if name == self._name:
             return self.root
-        _, child = self._common.owners.get(name, (None, None))
-        if child is None or not isinstance(child.body, Group):
-            raise UnknownChildError(f"{self._name} has no supervisor {name!r}")
-        return child.body
+        if name in self._common.owners:
+            _, child = self._common.owners[name]
+            if isinstance(child.body, Group):
+                return child.body
+        raise UnknownChildError(f"{self._name} has no supervisor {name!r}")
 
     def _check_retired(self) -> None:
         common = self._common

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 
 from kora.domain.claim import Claim
 from kora.domain.operation import OperationAnswer, OperationRequest
 from kora.domain.resolution import Outcome, StopReason
+
+GUARDED_SECONDS: Final = 1.0
+"""an agent is killed at most so long before its lease is over"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +25,7 @@ class Lease:
 
     def __post_init__(self) -> None:
         """Once for all the claims of a turn, of which each asks several times."""
-        object.__setattr__(self, "kill_at", self.deadline - min(1.0, self.lease_seconds / 10))
+        object.__setattr__(self, "kill_at", self.deadline - min(GUARDED_SECONDS, self.lease_seconds / 10))
 
 
 EndListener = Callable[[], None]

@@ -27,15 +27,15 @@ _TICK_LEAST_SECONDS: Final = 0.01
 def check_agents(settings: Settings) -> None:
     """Nothing, if every agent of the configuration can be had. Raises `AgentError` that names the key."""
     kinds.check(settings.agent.spec(), key="agent")
-    for name, agent in settings.agents.items():
-        kinds.check(agent.spec(), key=f"agents.{name}")
+    for name, spec in _named(settings).items():
+        kinds.check(spec, key=f"agents.{name}")
 
 
 def agents(settings: Settings, containment: Containment, time_source: TimeSource) -> kinds.Agents:
     """Every agent of the configuration, ready to be started."""
     return kinds.build(
         settings.agent.spec(),
-        {name: agent.spec() for name, agent in settings.agents.items()},
+        _named(settings),
         containment=containment,
         state_dir=settings.runtime.state_dir,
         time_source=time_source,
@@ -44,7 +44,7 @@ def agents(settings: Settings, containment: Containment, time_source: TimeSource
 
 def adopt(settings: Settings, agents: kinds.Agents) -> None:
     """Attempts that start from now on are those of this configuration's agents."""
-    agents.adopt(settings.agent.spec(), {name: agent.spec() for name, agent in settings.agents.items()})
+    agents.adopt(settings.agent.spec(), _named(settings))
 
 
 def longest_grace(settings: Settings) -> float:
@@ -100,6 +100,10 @@ def allow_descriptors(workers: int) -> None:
                 "raise the limit (ulimit -n), or set workers.count lower"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+def _named(settings: Settings) -> dict[str, kinds.Spec]:
+    return {name: agent.spec() for name, agent in settings.agents.items()}
 
 
 def _tick_seconds(settings: Settings) -> float:

@@ -188,8 +188,8 @@ class Runtime:
         changes = self._supervisor.reread(self._tree(settings, self._posts_of(settings)))
         return rereading.lines(self._settings, settings, changes)
 
-    def update(self, settings: Settings) -> tuple[str, ...]:
-        """Go on by these settings, with the fewest restarts; what was done, and what the next start has to do.
+    def update(self, settings: Settings) -> None:
+        """Go on by these settings, with the fewest restarts, as `reread` has said.
 
         What a Worker runs that is to be no more is released, eligible at once.
 
@@ -197,7 +197,7 @@ class Runtime:
             KoraError: an agent cannot be had, or files are too few: nothing was changed.
             SupervisionError: an actor that was added does not start; all else was done.
         """
-        said = self.reread(settings)
+        assembly.check_agents(settings)
         assembly.allow_descriptors(settings.workers.count)
         posts = self._posts_of(settings)
         dismissed = [name for name in self._posts if name not in posts]
@@ -209,7 +209,6 @@ class Runtime:
         assembly.adopt(settings, self._agents)
         self._settings, self._posts = settings, posts
         self._supervisor.update(self._tree(settings, posts))
-        return said
 
     def _posts_of(self, settings: Settings) -> dict[str, Post]:
         return {name: self._posts.get(name, post) for name, post in tree.posts(settings.workers.count).items()}

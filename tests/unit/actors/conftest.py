@@ -6,11 +6,14 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import pytest
+from loguru import logger
 
+import actors.ahead
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
 from actors.supervision import Directory, Seat, SupervisedActor
 from kora.domain.claim import Claim
 from tests.claims import a_claim
+from tests.unit.actors.office import Office
 
 _Actor = TypeVar("_Actor", bound=SupervisedActor)
 
@@ -68,3 +71,22 @@ def stage() -> Stage:
 @pytest.fixture
 def make_claim() -> Callable[..., Claim]:
     return a_claim
+
+
+@pytest.fixture
+def office(stage, tmp_path):
+    """A Ledger with a board of its own, whose clock ticks every second."""
+    office = Office(stage, tmp_path / "kora.db", tick_seconds=1.0)
+    office.sit()
+    yield office
+    office.close()
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Look-ahead opens after two short attempts."""
+    monkeypatch.setattr(actors.ahead, "ENOUGH", 2)
+    monkeypatch.setattr(actors.ahead, "AHEAD_MAX", 4)
+    logger.disable("actors")
+    yield
+    logger.enable("actors")

@@ -14,15 +14,7 @@ from actors.names import POLLER
 from kora.agents.port import Lease
 from kora.domain.events import EventType, NewEvent
 from kora.domain.operation import OperationRequest, OperationState, Step, Verdict
-from tests.unit.actors.office import WORKERS, Office, done
-
-
-@pytest.fixture
-def office(stage, tmp_path):
-    office = Office(stage, tmp_path / "kora.db", tick_seconds=1.0)
-    office.sit()
-    yield office
-    office.close()
+from tests.unit.actors.office import WORKERS, done
 
 
 def quick(office, worker, claim, seconds=0.0249):

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from actors.messages import Ended, Refresh, Tick
 from kora.domain.events import EventType
-from tests.unit.actors.office import Office
-
-
-@pytest.fixture
-def office(stage, tmp_path):
-    office = Office(stage, tmp_path / "kora.db", tick_seconds=1.0)
-    office.sit()
-    yield office
-    office.close()
 
 
 def pass_seconds(office, seconds):

@@ -7,9 +7,7 @@ from random import Random
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from loguru import logger
 
-import actors.ahead
 from actors.messages import Drain
 from actors.names import CLOCK, HEARTBEAT, STATE_HOLDER
 from kora.domain.resolution import StopReason
@@ -150,16 +148,6 @@ class Together:
                 agent.end()
             world.calm_down()
         rules.drained(world)
-
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Look-ahead opens after two short attempts."""
-    monkeypatch.setattr(actors.ahead, "ENOUGH", 2)
-    monkeypatch.setattr(actors.ahead, "AHEAD_MAX", 4)
-    logger.disable("actors")
-    yield
-    logger.enable("actors")
 
 
 def whatever_happens(seed):

@@ -28,9 +28,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from loguru import logger
 
-import actors.ahead
 from actors.messages import Append, Drain
 from actors.names import CLOCK, CONTROL, LEDGER, STATE_HOLDER
 from kora.domain.control import PERMISSION_SECONDS
@@ -49,6 +47,8 @@ from tests.unit.actors.moments import (
     retire,
 )
 from tests.unit.actors.world import ACTORS, TICK, World
+
+pytestmark = pytest.mark.usefixtures("quick")
 
 TICKETS = 5
 LEASE = 2.0
@@ -175,16 +175,6 @@ class Trip:
 
     def fates(self):
         return [(row.fence, row.over, len(row.ended)) for row in self.world.shelf.rows.values()]
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    """Look-ahead opens after two short attempts."""
-    monkeypatch.setattr(actors.ahead, "ENOUGH", 2)
-    monkeypatch.setattr(actors.ahead, "AHEAD_MAX", 4)
-    logger.disable("actors")
-    yield
-    logger.enable("actors")
 
 
 def struck(strike, absence=0):
