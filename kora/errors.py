@@ -7,6 +7,11 @@ KoraError
 │   ├── ImportRefusedError    a file of tickets has broken lines; nothing was imported     exit 1
 │   ├── RefusedError          the ticket does not stand so that this could be done to it   exit 1
 │   └── NotFoundError         there is no such ticket                                      exit 4
+├── AdminError                an operator's wish at a running runtime was not met          exit 1
+│   ├── NoRuntimeError        no runtime answers                                       exit 3
+│   ├── UnknownNameError      nobody has that name                                     exit 4
+│   ├── BadMessageError       no message that this actor may be sent so                exit 2
+│   └── NoAnswerError         no answer within the time                                exit 1
 ├── InvalidTransitionError    the table has no such arrow
 ├── AgentError                an agent could not be started
 ├── LeaseLostError            an attempt's claim is over: what it does now counts no more
@@ -20,6 +25,8 @@ KoraError
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 
 class KoraError(Exception):
@@ -74,6 +81,36 @@ class NotFoundError(BoardError):
     """There is no such ticket in this workspace."""
 
     exit_code = 4
+
+
+class AdminError(KoraError):
+    """What an operator asked of a running runtime was not done; the message says why, and what to do."""
+
+
+class NoRuntimeError(AdminError):
+    """No runtime answers at its state directory."""
+
+    exit_code = 3
+
+
+class UnknownNameError(AdminError):
+    """Nothing in this runtime has that name; the message says which there are."""
+
+    exit_code = 4
+
+
+class BadMessageError(AdminError):
+    """No message that this actor may be sent so. `kinds` has what it may be sent, with the schema of each."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, kinds: Sequence[Mapping[str, object]] = ()) -> None:
+        super().__init__(message)
+        self.kinds = kinds
+
+
+class NoAnswerError(AdminError):
+    """No answer within the time; the message is handled all the same."""
 
 
 class InvalidTransitionError(KoraError):
