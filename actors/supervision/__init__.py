@@ -29,27 +29,36 @@ from actors.supervision.errors import (
     InboxFullError,
     NameTakenError,
     NotRunningError,
+    ResendRefusedError,
     SupersededError,
     SupervisionError,
     UnknownChildError,
+    UnknownLetterError,
+    UnknownNameError,
 )
 from actors.supervision.inbox import Inbox
+from actors.supervision.lanes import Backlog, Depths, Waiting
 from actors.supervision.messages import Stop
+from actors.supervision.observation import ChildDescription, SupervisorStatus
 from actors.supervision.rehearsal import Rehearsal
 from actors.supervision.report import Report
 from actors.supervision.scheduler import Handle, Scheduler, Task, Threads
 from actors.supervision.spec import ChildSpec, Restart, Strategy, SupervisorSpec
 from actors.supervision.supervisor import Supervisor
+from actors.supervision.tap import Sent, Tap
 from actors.supervision.watch import Died, Event, GaveUp, Retired, Started, Stopped, Watcher
 
 __all__ = [
+    "Backlog",
     "Change",
+    "ChildDescription",
     "ChildSpec",
     "ChildStartError",
     "ChildStatus",
     "CommandTimeoutError",
     "DeadLetter",
     "DeadLetters",
+    "Depths",
     "Died",
     "Directory",
     "Event",
@@ -62,10 +71,12 @@ __all__ = [
     "NotRunningError",
     "Rehearsal",
     "Report",
+    "ResendRefusedError",
     "Restart",
     "Retired",
     "Scheduler",
     "Seat",
+    "Sent",
     "Started",
     "Stop",
     "Stopped",
@@ -75,9 +86,14 @@ __all__ = [
     "SupervisionError",
     "Supervisor",
     "SupervisorSpec",
+    "SupervisorStatus",
+    "Tap",
     "Task",
     "Threads",
     "UnknownChildError",
+    "UnknownLetterError",
+    "UnknownNameError",
+    "Waiting",
     "Watcher",
     "difference",
 ]

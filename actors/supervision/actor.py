@@ -64,7 +64,7 @@ class Seat:
             SupersededError: a successor has been given the name.
         """
         self.check()
-        self.directory.tell(name, message, control=control)
+        self.directory.tell(name, message, control=control, sender=self.name)
 
 
 class SupervisedActor(ThreadingActor):

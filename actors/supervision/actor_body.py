@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from actors.supervision.actor import Seat
+from actors.supervision.actor import Seat, SupervisedActor
 from actors.supervision.late import Text
 from actors.supervision.messages import Stop
 from actors.supervision.tenure import Tenure
 
 if TYPE_CHECKING:
     from actors.supervision.common import Common
+    from actors.supervision.lanes import Depths
+    from actors.supervision.scheduler import Handle
     from actors.supervision.spec import ChildSpec
 
 _logger = logging.getLogger("supervision")
@@ -74,10 +76,28 @@ class ActorBody:
         self._common.directory.declare(spec.name, bound=spec.inbox_bound, poison_after=spec.poison_after)
 
     @property
-    def busy_since(self) -> float | None:
-        """As the actor says."""
+    def actor(self) -> SupervisedActor | None:
+        """The actor that serves the name; None while there is none, or it is still being made."""
         tenure = self._tenure
         actor = None if tenure is None else tenure.actor
+        return None if actor is None or actor.has_ended else actor
+
+    @property
+    def handle(self) -> Handle | None:
+        """What runs it; None once that has ended."""
+        tenure = self._tenure
+        handle = None if tenure is None else tenure.handle
+        return None if handle is None or not handle.is_alive() else handle
+
+    @property
+    def depths(self) -> Depths:
+        """Of the inbox."""
+        return self._inbox.depths
+
+    @property
+    def busy_since(self) -> float | None:
+        """As the actor says."""
+        actor = self.actor
         return None if actor is None else actor.busy_since
 
     @property

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
 
 from actors.supervision.late import Text
-from actors.supervision.spec import AnySpec
+from actors.supervision.spec import AnySpec, Restart
 from actors.supervision.timers import Timer
 
 State = Literal["starting", "running", "restarting", "stopping", "stopped", "failed"]
@@ -64,6 +64,7 @@ class ChildStatus:
     restarts: int
     mailbox: int
     busy_seconds: float | None
+    restart: Restart
 
 
 @dataclass(slots=True, eq=False)
@@ -100,5 +101,12 @@ class Child:
         busy_since = self.body.busy_since
         busy_seconds = None if busy_since is None else max(0.0, now - busy_since)
         return ChildStatus(
-            self.name, supervisor, self.state, self.generation, self.restarts, self.body.mailbox, busy_seconds
+            name=self.name,
+            supervisor=supervisor,
+            state=self.state,
+            generation=self.generation,
+            restarts=self.restarts,
+            mailbox=self.body.mailbox,
+            busy_seconds=busy_seconds,
+            restart=self.spec.restart,
         )

@@ -147,3 +147,7 @@ class Common:
         if self._retired:
             self._retired = [handle for handle in self._retired if handle.is_alive()]
         return len(self._retired) > self.max_retired
+
+    def retired(self) -> int:
+        """How many threads that were left behind are alive; from any thread."""
+        return sum(handle.is_alive() for handle in list(self._retired))

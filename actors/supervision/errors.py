@@ -3,6 +3,9 @@
     SupervisionError
     ├── SupersededError         this actor's name has been given to a successor
     ├── InboxFullError          there was no room for the message in the time given
+    ├── UnknownNameError        no inbox was declared for that name
+    ├── UnknownLetterError      no dead letter of that number is kept
+    ├── ResendRefusedError      that dead letter must not be sent again, or would only be one again
     ├── NotRunningError         the supervisor has not been started, is stopping, or has ended
     ├── UnknownChildError       no child goes by that name
     ├── NameTakenError          a child goes by that name already
@@ -31,6 +34,18 @@ class SupersededError(SupervisionError):
 
 class InboxFullError(SupervisionError):
     """The name's inbox had no room in the time given. The message was not taken."""
+
+
+class UnknownNameError(SupervisionError):
+    """No inbox was declared for that name."""
+
+
+class UnknownLetterError(SupervisionError):
+    """No dead letter of that number is kept: it was dropped or resent, has made room for newer ones, or never was."""
+
+
+class ResendRefusedError(SupervisionError):
+    """The dead letter must not be sent again, or would only become one again. It is kept."""
 
 
 class NotRunningError(SupervisionError):

@@ -40,11 +40,11 @@ class Group:
         self.mode: Mode = "new"
         self.failure: Report | None = None
         self.children: dict[str, Child] = {}
-        self._spec = spec
+        self.settings = spec
         self._common = common
         self.lifecycle = Lifecycle(spec.name, common, self, spec.plain_errors)
         self._groups: dict[str, Group] = {}
-        self._generation, self._restart_times = 0, list[float]()
+        self._generation, self.restart_times = 0, list[float]()
         self._to_stop, self._to_start = Agenda(plan.stop_order), Agenda(plan.start_order)
         self._awaited: Child | None = None
         self._backoff = Timer(lambda: None)
@@ -59,7 +59,7 @@ class Group:
 
     def begin(self) -> None:
         """The children are started in order."""
-        self.mode, self.failure, self._restart_times = "starting", None, []
+        self.mode, self.failure, self.restart_times = "starting", None, []
         self.lifecycle.is_closing = False
         self._to_start.add(self.children, self.children)
         for child in self.children.values():
@@ -101,7 +101,7 @@ class Group:
 
     def adopt(self, spec: SupervisorSpec) -> None:
         """Its own settings are as this says; its children are left as they are."""
-        self._spec = spec
+        self.settings = spec
         self.lifecycle.plain_errors = spec.plain_errors
 
     # --- from the outside ---
@@ -109,7 +109,7 @@ class Group:
     def command(self, verb: Verb, child: Child, reply: Future[Any]) -> None:
         """One child is started, stopped, restarted or removed; refused once everything is being stopped."""
         if self.mode not in {"starting", "running"}:
-            reply.set_exception(NotRunningError(f"{self._spec.name} is not running"))
+            reply.set_exception(NotRunningError(f"{self.settings.name} is not running"))
         elif verb in {"start", "restart"} and child.is_leaving:
             reply.set_exception(UnknownChildError(f"{child.name!r} is being removed"))
         elif verb == "start":
@@ -125,7 +125,7 @@ class Group:
         """A further child, after all that there are, is started; if that fails it is none."""
         taken = [name for name in spec.names() if name in self._common.owners]
         if self.mode != "running":
-            reply.set_exception(NotRunningError(f"{self._spec.name} is not running"))
+            reply.set_exception(NotRunningError(f"{self.settings.name} is not running"))
         elif taken:
             reply.set_exception(NameTakenError(f"there is a child {taken[0]!r} already"))
         else:
@@ -161,12 +161,12 @@ class Group:
         """The specification as it stands, with the children that there are."""
         children = self.children.values()
         specs = tuple(each.body.spec() if isinstance(each.body, Group) else each.spec for each in children)
-        return self._spec.model_copy(update={"children": specs})
+        return self.settings.model_copy(update={"children": specs})
 
     def statuses(self) -> Iterator[ChildStatus]:
         """How each child stands, and each of theirs; from any thread."""
         for child in list(self.children.values()):
-            yield child.status(self._spec.name, self._common.clock())
+            yield child.status(self.settings.name, self._common.clock())
             if isinstance(child.body, Group):
                 yield from child.body.statuses()
 
@@ -182,7 +182,7 @@ class Group:
         elif not plan.is_restarted(child.spec.restart, abnormal=abnormal):
             self.lifecycle.rest(child, "failed" if abnormal else "stopped")
         elif self._is_too_much():
-            most, within = self._spec.max_restarts, self._spec.within_seconds
+            most, within = self.settings.max_restarts, self.settings.within_seconds
             why = f"more than {most} restarts within {within:g} s, the last for: {reason}"
             self._give_up(child, why, detail)
         else:
@@ -207,7 +207,7 @@ class Group:
         """It gives up: everything is stopped."""
         if self.failure is None:
             self.failure = self._common.give_up(
-                self._spec.name, offender, reason=reason, detail=detail, restarts=restarts
+                self.settings.name, offender, reason=reason, detail=detail, restarts=restarts
             )
         self.ask_to_stop()
 
@@ -252,21 +252,21 @@ class Group:
         self.lifecycle.rest(child, "failed")
 
     def _is_too_much(self) -> bool:
-        self._restart_times, too_many = add_restart(
-            self._restart_times,
+        self.restart_times, too_many = add_restart(
+            self.restart_times,
             self._common.clock(),
-            max_restarts=self._spec.max_restarts,
-            within_seconds=self._spec.within_seconds,
+            max_restarts=self.settings.max_restarts,
+            within_seconds=self.settings.within_seconds,
         )
         return too_many
 
     def _restart(self, fallen: Child) -> None:
-        names = plan.affected(self._spec.strategy, plan.start_order(list(self.children)), fallen.name)
+        names = plan.affected(self.settings.strategy, plan.start_order(list(self.children)), fallen.name)
         again = [name for name in names if name == fallen.name or self._comes_again(self.children[name])]
         for name in again:
             self.children[name].restarts += 1
             self.children[name].is_restart = True
-        if self._spec.strategy == "one_for_one":
+        if self.settings.strategy == "one_for_one":
             self.lifecycle.launch_after_backoff(fallen)
             return
         fallen.state = "restarting"
@@ -302,7 +302,7 @@ class Group:
 
     def _settle(self) -> None:
         self._awaited = None
-        failure, name, generation = self.failure, self._spec.name, self._generation
+        failure, name, generation = self.failure, self.settings.name, self._generation
         if self.mode == "starting":
             self.mode = "running"
             self._common.post(Started(name, generation))

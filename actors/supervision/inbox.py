@@ -5,69 +5,18 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import Any, Final, NamedTuple
+from itertools import chain, islice
+from typing import Any, Final
 
-from pykka._envelope import Envelope
-
-from actors.supervision.dead_letters import DeadLetters, Reason
+from actors.supervision.dead_letters import DeadLetters, Reason, is_at_most_once
+from actors.supervision.doorbell import Doorbell
 from actors.supervision.errors import InboxFullError, SupersededError
+from actors.supervision.lanes import WIDTH, Backlog, Depths, Entry, Hand, Lane, first_of, move, pop, shown
 from actors.supervision.late import Text
-from actors.supervision.messages import Stop
+from actors.supervision.tap import Taps
 
 DEFAULT_BOUND: Final = 10_000
 DEFAULT_POISON_AFTER: Final = 1
-
-# Messages that the loop itself answers: each comes in a batch of its own, so that a batch is all alike.
-_TAKEN_ALONE: Final = frozenset({Envelope, Stop})
-
-
-class Depths(NamedTuple):
-    """How many messages wait in each lane, how many are suspects, how many are in hand."""
-
-    control: int
-    work: int
-    suspects: int
-    in_hand: int
-
-
-class _Doorbell:
-    """Wakes one consumer.
-
-    Every generation has its own: a ring meant for a retired thread must not be taken from its successor.
-    """
-
-    __slots__ = ("_lock", "asleep")
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._lock.acquire()
-        self.asleep = False
-
-    def ring(self) -> None:
-        self.asleep = False
-        try:
-            self._lock.release()
-        except RuntimeError:
-            # Two producers rang at once; one ring is enough.
-            return
-
-    def wait(self, timeout: float | None) -> None:
-        self._lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
-        self.asleep = False
-
-
-class _Hand:
-    """What one ``take`` handed out. Late words of a retired thread land in its own hand, never its successor's."""
-
-    __slots__ = ("control_count", "deaths", "generation", "handled", "messages", "stepwise")
-
-    def __init__(self, generation: int) -> None:
-        self.generation = generation
-        self.messages: list[Any] = []
-        self.control_count = 0
-        self.deaths = 0
-        self.handled = 0
-        self.stepwise = False
 
 
 class Inbox:
@@ -92,17 +41,19 @@ class Inbox:
         *,
         bound: int = DEFAULT_BOUND,
         poison_after: int = DEFAULT_POISON_AFTER,
+        taps: Taps | None = None,
     ) -> None:
         self.name = name
         self.bound = bound
         self.poison_after = poison_after
         self.generation = 0
         self._dead_letters = DeadLetters() if dead_letters is None else dead_letters
-        self._control: deque[Any] = deque()
-        self._work: deque[Any] = deque()
-        self._suspects: list[tuple[Any, int]] = []
-        self._hand = _Hand(0)
-        self._bell = _Doorbell()
+        self._taps = Taps() if taps is None else taps
+        self._control: Lane = deque()
+        self._work: Lane = deque()
+        self._suspects: list[tuple[Entry, int]] = []
+        self._hand = Hand(0)
+        self._bell = Doorbell()
         self._closed = False
         self._is_served = False
         # Guards everything but the append in put(). Re-entrant: a signal handler may put while its thread is in here.
@@ -110,10 +61,13 @@ class Inbox:
         self._room: threading.Condition | None = None  # made when somebody first waits: few names ever need it
         self._promised = 0
 
-    def put(self, message: object, *, control: bool = False) -> None:
+    def put(self, message: object, *, control: bool = False, sender: str | None = None) -> None:
         """The message waits in its lane. Never blocks; a pykka ``Envelope`` is kept as it is."""
+        if self._taps.everyone:
+            # Before anybody can handle it: what follows from a message is heard of after the message.
+            self._taps.hear(self.name, message, sender, control=control)
         lane = self._control if control else self._work
-        lane.append(message)
+        lane.extend((message, sender, time.monotonic()))
         # Read only now: an actor attached after the append looks into the lanes before it sleeps.
         bell = self._bell
         if bell.asleep:
@@ -121,30 +75,30 @@ class Inbox:
         if self._closed:
             # Whoever closed may have emptied the lanes before the append.
             self._flush()
-        elif not control and len(lane) > self.bound:
+        elif not control and len(lane) > WIDTH * self.bound:
             self._drop_oldest()
 
-    def offer(self, message: object, *, control: bool = False, timeout: float = 0.0) -> None:
+    def offer(self, message: object, *, control: bool = False, timeout: float = 0.0, sender: str | None = None) -> None:
         """As ``put``, once there is room: for senders that may wait, who are never actors.
 
         Raises:
             InboxFullError: there was none for ``timeout`` seconds; with 0 it is refused at once.
         """
         if control:
-            self.put(message, control=True)
+            self.put(message, control=True, sender=sender)
             return
         deadline = time.monotonic() + timeout
         with self._mutex:
-            while not self._closed and len(self._work) + self._promised >= self.bound:
+            while not self._closed and self._work_count + self._promised >= self.bound:
                 remaining = min(deadline - time.monotonic(), threading.TIMEOUT_MAX)
                 if remaining <= 0:
                     raise InboxFullError(
-                        f"{self.name}: no room within {timeout:g} s, {len(self._work):,} messages wait"
+                        f"{self.name}: no room within {timeout:g} s, {self._work_count:,} messages wait"
                     )
                 self._room = self._room or threading.Condition(self._mutex)
                 self._room.wait(remaining)
             self._promised += 1
-        self.put(message)
+        self.put(message, sender=sender)
         with self._mutex:
             self._promised -= 1
             self._tell_of_room()
@@ -164,7 +118,7 @@ class Inbox:
             self.generation += 1
             self._is_served = False
             generation = self.generation
-            retired, self._bell = self._bell, _Doorbell()
+            retired, self._bell = self._bell, Doorbell()
         retired.ring()
         return generation
 
@@ -182,7 +136,7 @@ class Inbox:
             with self._mutex:
                 self._check(generation)
                 if self._suspects or self._control or self._work:
-                    return self._pick(_Hand(generation), limit, stepwise=stepwise)
+                    return self._pick(Hand(generation), limit, stepwise=stepwise)
                 bell = self._bell
                 bell.asleep = True
             # A producer that appended before it could see the sleeper did not ring: look again.
@@ -205,32 +159,32 @@ class Inbox:
         """Everything in hand has been handled."""
         hand = self._hand
         if hand.generation == generation:
-            hand.handled = len(hand.messages)
+            hand.handled = len(hand)
 
     def recover(self, detail: Text = "") -> None:
         """What the dead actor had in hand waits for its successor, in order; the suspects before everything else.
 
         ``detail`` is the text of the death, for the dead letters.
         """
-        letters: list[tuple[Any, Reason]] = []
+        letters: list[tuple[Entry, Reason]] = []
         with self._mutex:
             self._is_served = False
-            hand, self._hand = self._hand, _Hand(0)
+            hand, self._hand = self._hand, Hand(0)
             first = hand.handled
-            after = min(first + 1, len(hand.messages)) if hand.stepwise else len(hand.messages)
+            after = min(first + 1, len(hand)) if hand.stepwise else len(hand)
             deaths = hand.deaths + 1
             # Nobody began on these: they go back to their lanes as if they had never been taken.
-            self._work.extendleft(reversed(hand.messages[max(after, hand.control_count) :]))
-            self._control.extendleft(reversed(hand.messages[after : hand.control_count]))
-            for message in reversed(hand.messages[first:after]):
-                if _is_at_most_once(message):
-                    letters.append((message, "in doubt"))
+            self._work.extendleft(reversed(hand.flat[WIDTH * max(after, hand.control_count) :]))
+            self._control.extendleft(reversed(hand.flat[WIDTH * after : WIDTH * hand.control_count]))
+            for entry in reversed(hand.entries(first, after)):
+                if is_at_most_once(entry[0]):
+                    letters.append((entry, "in doubt"))
                 elif after - first == 1 and deaths > self.poison_after:
-                    letters.append((message, "poison"))
+                    letters.append((entry, "poison"))
                 else:
-                    self._suspects.insert(0, (message, deaths))
-        for message, reason in reversed(letters):
-            self._dead_letters.add(self.name, message, reason, detail)
+                    self._suspects.insert(0, (entry, deaths))
+        for entry, reason in reversed(letters):
+            self._bury(entry, reason, detail)
 
     def close(self) -> None:
         """Nobody will serve the name: what waits, and all that comes, are dead letters until the next ``attach``."""
@@ -247,31 +201,59 @@ class Inbox:
     @property
     def depths(self) -> Depths:
         """How many messages wait, by lane; a snapshot."""
-        hand = self._hand
-        return Depths(len(self._control), len(self._work), len(self._suspects), len(hand.messages) - hand.handled)
+        hand, control = self._hand, len(self._control) // WIDTH
+        return Depths(control, self._work_count, len(self._suspects), len(hand) - hand.handled)
+
+    def waiting(self, limit: int) -> Backlog:
+        """The first ``limit`` messages that have not been handled, in the order in which they will be.
+
+        A snapshot, from any thread and whatever the actor is at; no message is missed or shown twice in it.
+        """
+        with self._mutex:
+            held = self._hand.entries(self._hand.handled, len(self._hand))
+            doubted = [entry for entry, _ in self._suspects[:limit]]
+            control = first_of(self._control, limit, control=True)
+            work = first_of(self._work, limit, control=False)
+            total = len(held) + len(self)
+        now = time.monotonic()
+        messages = chain(
+            shown("in_hand", held, now),
+            shown("suspect", doubted, now),
+            shown("control", control, now),
+            shown("work", work, now),
+        )
+        return Backlog(total, tuple(islice(messages, limit)))
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether what comes is a dead letter at once, since nobody will serve the name."""
+        return self._closed
 
     def __len__(self) -> int:
-        return len(self._control) + len(self._work) + len(self._suspects)
+        return len(self._control) // WIDTH + self._work_count + len(self._suspects)
+
+    @property
+    def _work_count(self) -> int:
+        return len(self._work) // WIDTH
 
     def _check(self, generation: int) -> None:
         if generation != self.generation:
             raise SupersededError(f"{self.name}: generation {generation} was superseded by {self.generation}")
 
-    def _pick(self, hand: _Hand, limit: int, *, stepwise: bool) -> list[Any]:
+    def _pick(self, hand: Hand, limit: int, *, stepwise: bool) -> list[Any]:
         hand.stepwise = stepwise
-        batch = hand.messages
         if self._suspects:
-            message, hand.deaths = self._suspects.pop(0)
-            batch.append(message)
+            (*hand.flat, control), hand.deaths = self._suspects.pop(0)
+            hand.control_count = int(control)
         else:
-            may_go_on = _move(self._control, batch, limit)
-            hand.control_count = len(batch)
+            may_go_on = move(self._control, hand.flat, limit)
+            hand.control_count = len(hand)
             if may_go_on:
-                _move(self._work, batch, limit)
+                move(self._work, hand.flat, limit)
             self._tell_of_room()
         self._hand = hand
         # A copy: what an actor does to its list must not touch what would be recovered.
-        return batch.copy()
+        return hand.messages
 
     def _tell_of_room(self) -> None:
         if self._room is not None:
@@ -280,41 +262,24 @@ class Inbox:
     def _drop_oldest(self) -> None:
         dropped = []
         with self._mutex:
-            while len(self._work) > self.bound:
-                dropped.append(self._work.popleft())
-        for message in dropped:
-            self._dead_letters.add(self.name, message, "overflow", f"more than {self.bound} messages waited")
+            while self._work_count > self.bound:
+                dropped.append(pop(self._work, control=False))
+        for entry in dropped:
+            self._bury(entry, "overflow", f"more than {self.bound} messages waited")
 
     def _flush(self) -> None:
         with self._mutex:
             if not self._closed:
                 return
-            left = [message for message, _ in self._suspects]
+            left = [entry for entry, _ in self._suspects]
             self._suspects.clear()
             for lane in (self._control, self._work):
                 while lane:
-                    left.append(lane.popleft())
+                    left.append(pop(lane, control=lane is self._control))
             self._tell_of_room()
-        for message in left:
-            self._dead_letters.add(self.name, message, "withdrawn")
+        for entry in left:
+            self._bury(entry, "withdrawn")
 
-
-def _move(lane: deque[Any], batch: list[Any], limit: int) -> bool:
-    """Moves what may share a batch; False when one that is taken alone has ended the batch."""
-    if lane and type(lane[0]) in _TAKEN_ALONE:
-        if not batch:
-            batch.append(lane.popleft())
-        return False
-    moved = [lane.popleft() for _ in range(min(len(lane), limit - len(batch)))]
-    if _TAKEN_ALONE.isdisjoint(map(type, moved)):
-        batch += moved
-        return True
-    end = next(index for index, message in enumerate(moved) if type(message) in _TAKEN_ALONE)
-    batch += moved[:end]
-    lane.extendleft(reversed(moved[end:]))
-    return False
-
-
-def _is_at_most_once(message: object) -> bool:
-    kind = type(message.message if isinstance(message, Envelope) else message)
-    return getattr(kind, "AT_MOST_ONCE", False) is True
+    def _bury(self, entry: Entry, reason: Reason, detail: Text = "") -> None:
+        message, sender, _, control = entry
+        self._dead_letters.add(self.name, message, reason, detail, sender=sender, control=control)

@@ -93,6 +93,8 @@ class Rehearsal:
 class _Part:
     """One task, and how far it has come."""
 
+    ident = None
+
     def __init__(self, name: str, task: Task) -> None:
         self.name = name
         self.busy_until = -math.inf

@@ -31,6 +31,10 @@ class Task(Protocol):
 class Handle(Protocol):
     """A task that has begun."""
 
+    @property
+    def ident(self) -> int | None:
+        """That of its thread; None where there is none."""
+
     def is_alive(self) -> bool:
         """Whether its life goes on."""
 
@@ -84,6 +88,10 @@ class _Thread:
 
     def __init__(self, thread: threading.Thread) -> None:
         self._thread = thread
+
+    @property
+    def ident(self) -> int | None:
+        return self._thread.ident
 
     def is_alive(self) -> bool:
         return self._thread.is_alive()

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from actors.supervision.child import ChildStatus
 from actors.supervision.common import DEFAULT_MAX_RETIRED, Common
 from actors.supervision.difference import Change, difference
 from actors.supervision.directory import Directory
@@ -25,11 +24,12 @@ from actors.supervision.errors import (
     SupervisionError,
 )
 from actors.supervision.group import Verb
+from actors.supervision.observation import Observation
 from actors.supervision.report import Report
 from actors.supervision.scheduler import Scheduler, Threads
 from actors.supervision.spec import AnySpec, SupervisorSpec
 from actors.supervision.tree import Tree
-from actors.supervision.watch import Posted, Started, Watcher
+from actors.supervision.watch import Posted, Started
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 _UNSAID_MOST = 64
@@ -45,7 +45,7 @@ class _Request:
     reply: Future[Any] = field(default_factory=Future)
 
 
-class Supervisor:
+class Supervisor(Observation):
     """The root of a tree: a daemon thread of its own with a queue of events, so that no child can hold it up.
 
     - Children are started in order, each once its predecessor's ``on_start`` has returned; stopped in reverse, each
@@ -75,11 +75,10 @@ class Supervisor:
         scheduler: Scheduler | None = None,
         random: Random | None = None,
     ) -> None:
-        self.name = spec.name
         self._events: queue.SimpleQueue[Posted | _Request] = queue.SimpleQueue()
         self._scheduler = scheduler or Threads()
         self._on_gave_up = on_gave_up
-        self._common = Common(
+        common = Common(
             directory,
             self._scheduler,
             post=self._events.put,
@@ -87,8 +86,8 @@ class Supervisor:
             max_retired=max_retired,
             random=random or Random(),
         )
-        self._tree = Tree(spec, self._common)
-        self._root = self._tree.root
+        self._tree = Tree(spec, common)
+        super().__init__(spec.name, self._tree.root, common)
         self._start_replies, self._stop_replies = list[Future[Any]](), list[Future[Any]]()
         self._failed = threading.Event()
         self._has_begun = False
@@ -110,7 +109,7 @@ class Supervisor:
                 # Known before it runs: a request that finds no thread empties the queue itself.
                 self._has_begun = True
                 try:
-                    self._scheduler.begin(f"supervisor-{self.name}", self)
+                    self._handle = self._scheduler.begin(f"supervisor-{self.name}", self)
                 except RuntimeError as error:
                     self._has_begun = False
                     raise SupervisionError(f"{self.name}: {error}") from error
@@ -198,20 +197,6 @@ class Supervisor:
         if missing:
             raise ChildStartError(f"could not be started: {', '.join(missing)}")
         return changes
-
-    def watch(self, watcher: Watcher) -> Callable[[], None]:
-        """From now on the watcher is told what becomes of every child; the answer, when called, ends that."""
-        self._common.watchers.append(watcher)
-
-        def forget() -> None:
-            with suppress(ValueError):
-                self._common.watchers.remove(watcher)
-
-        return forget
-
-    def children(self) -> list[ChildStatus]:
-        """How each child stands, each below its supervisor, in the order of their start; also when it is busy."""
-        return list(self._root.statuses())
 
     def wait_failed(self, timeout: float | None = None) -> Report | None:
         """The report of having given up, once all is stopped; None if that has not come within ``timeout`` seconds."""

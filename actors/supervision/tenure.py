@@ -23,14 +23,14 @@ class Tenure:
     The watcher is told of the end, whatever the making, the actor or its loop do.
     """
 
-    __slots__ = ("_handle", "_phase", "_seat", "_spec", "actor")
+    __slots__ = ("_phase", "_seat", "_spec", "actor", "handle")
 
     def __init__(self, seat: Seat, spec: ChildSpec) -> None:
         self.actor: SupervisedActor | None = None
         self._seat = seat
         self._spec = spec
         self._phase: Phase = "factory"
-        self._handle: Handle | None = None
+        self.handle: Handle | None = None
 
     def begin(self, scheduler: Scheduler) -> None:
         """It runs.
@@ -38,7 +38,7 @@ class Tenure:
         Raises:
             RuntimeError: the system has no thread to give.
         """
-        self._handle = scheduler.begin(f"{self._seat.name}-{self._seat.generation}", self)
+        self.handle = scheduler.begin(f"{self._seat.name}-{self._seat.generation}", self)
 
     def abandon(self) -> Handle | None:
         """Pykka no longer knows the actor, whose thread nobody can end: nobody is made to wait for it."""
@@ -46,7 +46,7 @@ class Tenure:
         if actor is not None:
             unregister(actor.actor_ref)
             actor.actor_stopped.set()
-        return self._handle
+        return self.handle
 
     def life(self) -> Iterator[bool]:
         """Everything from the actor's making to its end."""

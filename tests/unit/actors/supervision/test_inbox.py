@@ -96,7 +96,7 @@ def test_a_message_that_comes_between_the_look_and_the_sleep_is_seen() -> None:
         @asleep.setter
         def asleep(self, value):
             if value:
-                inbox._work.append("slipped in")
+                inbox._work.extend(("slipped in", None, 0.0))
 
     inbox._bell = Bell()
     assert inbox.take(mine, 10, 0) == ["slipped in"]

@@ -7,7 +7,7 @@ import logging
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from actors.supervision import group, lifecycle, plan
+from actors.supervision import group, lanes, lifecycle, plan
 from actors.supervision.dead_letters import DeadLetters
 from actors.supervision.group import Group
 from actors.supervision.inbox import Inbox
@@ -70,9 +70,9 @@ def intensity_kept_across_a_restart_of_the_supervisor(patch):
     begin = Group.begin
 
     def remembering(self):
-        times = self._restart_times
+        times = self.restart_times
         generation = begin(self)
-        self._restart_times = times
+        self.restart_times = times
         return generation
 
     patch.setattr(Group, "begin", remembering)
@@ -218,7 +218,7 @@ def handover_dropping_one(patch):
     def dropping(self, detail=""):
         recover(self, detail)
         if self._work:
-            self._work.popleft()
+            lanes.pop(self._work, control=False)
 
     patch.setattr(Inbox, "recover", dropping)
 
@@ -230,7 +230,10 @@ def handover_out_of_order(patch):
         was_in_hand = len(self._hand.messages) > 0
         recover(self, detail)
         if was_in_hand:
-            self._work.reverse()
+            waiting = lanes.first_of(self._work, len(self), control=False)
+            self._work.clear()
+            for message, sender, at, _ in reversed(waiting):
+                self._work.extend((message, sender, at))
 
     patch.setattr(Inbox, "recover", turning)
 
@@ -261,20 +264,24 @@ def retired_actors_message_handed_out_twice(patch):
     supersede = Inbox.supersede
 
     def doubling(self):
-        again = self._hand.messages[self._hand.handled :]
-        self._suspects.extend((message, 0) for message in again)
+        again = self._hand.entries(self._hand.handled, len(self._hand))
+        self._suspects.extend((entry, 0) for entry in again)
         return supersede(self)
 
     patch.setattr(Inbox, "supersede", doubling)
 
 
 def at_most_once_twice(patch):
-    patch.setattr("actors.supervision.inbox._is_at_most_once", lambda message: False)
+    patch.setattr("actors.supervision.inbox.is_at_most_once", lambda message: False)
 
 
 def no_traceback_with_the_killer(patch):
     add = DeadLetters.add
-    patch.setattr(DeadLetters, "add", lambda self, name, message, reason, detail="": add(self, name, message, reason))
+
+    def forgetting(self, name, message, reason, detail="", **how):
+        add(self, name, message, reason, **how)
+
+    patch.setattr(DeadLetters, "add", forgetting)
 
 
 def future_left_unresolved(patch):
