@@ -13,6 +13,7 @@ from actors.supervision.doorbell import Doorbell
 from actors.supervision.errors import InboxFullError, SupersededError
 from actors.supervision.lanes import WIDTH, Backlog, Depths, Entry, Hand, Lane, first_of, move, pop, shown
 from actors.supervision.late import Text
+from actors.supervision.messages import Stop
 from actors.supervision.tap import Taps
 
 DEFAULT_BOUND: Final = 10_000
@@ -212,8 +213,7 @@ class Inbox:
         with self._mutex:
             held = self._hand.entries(self._hand.handled, len(self._hand))
             doubted = [entry for entry, _ in self._suspects[:limit]]
-            control = first_of(self._control, limit, control=True)
-            work = first_of(self._work, limit, control=False)
+            control, work = first_of(self._control, limit), first_of(self._work, limit)
             total = len(held) + len(self)
         now = time.monotonic()
         messages = chain(
@@ -282,4 +282,7 @@ class Inbox:
 
     def _bury(self, entry: Entry, reason: Reason, detail: Text = "") -> None:
         message, sender, _, control = entry
+        if isinstance(message, Stop) and message.generation is not None:
+            # It was for one actor alone, which has been stopped in another way.
+            return
         self._dead_letters.add(self.name, message, reason, detail, sender=sender, control=control)

@@ -110,7 +110,7 @@ def pop(lane: Lane, *, control: bool) -> Entry:
     return lane.popleft(), lane.popleft(), lane.popleft(), control
 
 
-def first_of(lane: Lane, limit: int, *, control: bool) -> list[Entry]:
+def first_of(lane: Lane, limit: int) -> list[tuple[Any, ...]]:
     """The first entries of a lane, to which others may append meanwhile."""
     while True:
         try:
@@ -118,11 +118,11 @@ def first_of(lane: Lane, limit: int, *, control: bool) -> list[Entry]:
         except RuntimeError:
             # Python lets nobody look through a deque that has grown since the look began.
             continue
-        return [(*each, control) for each in zip(flat[::WIDTH], flat[1::WIDTH], flat[2::WIDTH], strict=True)]
+        return list(zip(flat[::WIDTH], flat[1::WIDTH], flat[2::WIDTH], strict=True))
 
 
-def shown(place: Place, entries: Iterable[Entry], now: float) -> Iterator[Waiting]:
+def shown(place: Place, entries: Iterable[tuple[Any, ...]], now: float) -> Iterator[Waiting]:
     """The entries as they look from the outside."""
-    for message, sender, at, _ in entries:
+    for message, sender, at, *_ in entries:
         payload = message.message if isinstance(message, Envelope) else message
         yield Waiting(place, payload, sender, max(0.0, now - at))

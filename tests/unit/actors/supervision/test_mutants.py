@@ -230,10 +230,10 @@ def handover_out_of_order(patch):
         was_in_hand = len(self._hand.messages) > 0
         recover(self, detail)
         if was_in_hand:
-            waiting = lanes.first_of(self._work, len(self), control=False)
+            waiting = lanes.first_of(self._work, len(self))
             self._work.clear()
-            for message, sender, at, _ in reversed(waiting):
-                self._work.extend((message, sender, at))
+            for entry in reversed(waiting):
+                self._work.extend(entry)
 
     patch.setattr(Inbox, "recover", turning)
 

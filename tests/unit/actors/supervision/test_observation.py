@@ -176,6 +176,23 @@ def test_a_child_is_described_without_asking_it(house) -> None:
     assert supervisor.describe("a").status.state == "stopped"
 
 
+def test_an_actor_that_has_ended_is_not_shown_while_its_successor_waits_for_the_backoff(house) -> None:
+    class Failing(Plain):
+        def on_start(self):
+            if self.seat.generation > 1:
+                raise OSError("not yet")
+
+    child = house.child("a", Failing, poison_after=0, backoff_initial_seconds=5)
+    supervisor, rehearsal = rehearsed(house, child)
+    supervisor.start()
+    assert supervisor.describe("a").actor is not None
+    house.directory.tell("a", BOOM)
+    rehearsal.run()
+    seen = supervisor.describe("a")
+    assert (seen.status.state, seen.actor, seen.actor_class) == ("restarting", None, Failing)
+    supervisor.stop()
+
+
 def test_only_those_who_serve_a_name_have_a_stack_and_a_thread(house, gates) -> None:
     inner = house.spec(house.child("a", shutdown_seconds=0.01), name="inner")
     supervisor = house.supervise(inner, house.child("b"))
@@ -190,7 +207,7 @@ def test_only_those_who_serve_a_name_have_a_stack_and_a_thread(house, gates) -> 
     again = gates.ident()
     threads = supervisor.threads()
     assert (left_behind in threads, threads[again]) == (False, "a")
-    assert supervisor.tree().retired == 1
+    assert (supervisor.tree().retired, supervisor.tree().children[0].retired) == (1, 0)
     serving = [thread for thread in threading.enumerate() if thread.ident in threads]
     gates.open.set()
     supervisor.stop()

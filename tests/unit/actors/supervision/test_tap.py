@@ -42,7 +42,16 @@ def test_a_tap_hears_who_told_whom_what_until_it_is_ended() -> None:
     ]
 
 
-def test_a_message_is_heard_of_before_what_follows_from_it(house) -> None:
+def test_a_message_is_heard_of_before_anybody_can_handle_it() -> None:
+    directory, waiting = Directory(), []
+    directory.declare("it")
+    directory.trace(lambda _: waiting.append(directory.waiting("it").total))
+    directory.tell("it", 1)
+    directory.tell("it", 2)
+    assert waiting == [0, 1]
+
+
+def test_what_an_actor_tells_is_heard_of_with_its_name(house) -> None:
     supervisor = house.supervise(house.child("a"), house.child("b"))
     supervisor.start()
     heard = []

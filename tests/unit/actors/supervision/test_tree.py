@@ -417,3 +417,77 @@ def test_an_actor_whose_name_was_given_away_while_it_started_is_not_said_to_have
 
     Late(Seat("a", inbox, inbox.attach(), directory, events.append))._actor_loop()
     assert [type(event) for event in events] == ([Died] if overtaken else [Started, Stopped])
+
+
+@pytest.mark.parametrize("verb", ["start_child", "restart_child"])
+def test_a_child_that_is_down_for_whatever_reason_runs_after_a_start_or_a_restart_by_command(verb):
+    stage = Stage("stopped", actor("failed", restart="temporary"), actor("restarting", backoff_initial_seconds=50))
+    stage.start().supervisor.stop_child("stopped")
+    stage.at_start["restarting"] = OSError("not yet")
+    stage.tell("restarting", BOOM)
+    stage.tell("failed", BOOM)
+    stage.at_start.clear()
+    assert stage.states == "stopped:stopped failed:failed restarting:restarting"
+    for name in ("stopped", "failed", "restarting"):
+        getattr(stage.supervisor, verb)(name)
+        stage.tell(name, "there")
+    assert stage.states == "stopped:running failed:running restarting:running"
+    assert stage.play.now() < 1, "nobody waited for the backoff"
+    assert [heard for heard in stage.heard if heard[1] == "there"] == [
+        ("stopped", "there"),
+        ("failed", "there"),
+        ("restarting", "there"),
+    ]
+    assert [child.restarts for child in stage.supervisor.children()] == [0, 0, 2]
+    stage.play.run(100)
+    assert [child.generation for child in stage.supervisor.children()] == [2, 2, 3]
+
+
+def test_one_that_waits_for_its_backoff_can_be_stopped_and_does_not_come_back():
+    stage = Stage("a").start()
+    stage.at_start["a"] = OSError("not yet")
+    stage.tell("a", BOOM)
+    assert stage.supervisor.stop_child("a") is True
+    stage.play.run(100)
+    assert stage.states == "a:stopped"
+
+
+@pytest.mark.parametrize("hang_seconds", [None, 60])
+def test_one_that_hangs_is_retired_and_replaced_within_the_time_it_has_to_stop_when_it_is_restarted(hang_seconds):
+    stage = Stage(actor("a", shutdown_seconds=2, hang_seconds=hang_seconds, poison_after=0)).start()
+    stage.tell("a", math.inf)
+    stage.tell("a", "waits")
+    stage.supervisor.restart_child("a")
+    assert stage.play.now() == 2
+    assert stage.words() == "~a +a"
+    stage.play.run()
+    assert stage.heard == [("a", math.inf), ("a", "waits")]
+    assert [(letter.message, letter.reason) for letter in stage.directory.dead_letters] == [(math.inf, "poison")]
+    assert [child.restarts for child in stage.supervisor.children()] == [0]
+
+
+@pytest.mark.parametrize("hang_seconds", [None, 60])
+def test_one_that_hangs_is_retired_within_the_time_it_has_to_stop_and_stays_down_when_it_is_stopped(hang_seconds):
+    stage = Stage(actor("a", shutdown_seconds=2, hang_seconds=hang_seconds, poison_after=3)).start()
+    stage.tell("a", math.inf)
+    stage.tell("a", "waits")
+    assert stage.supervisor.stop_child("a") is False
+    assert stage.play.now() == 2
+    assert (stage.words(), stage.states) == ("~a", "a:stopped")
+    assert [letter.message for letter in stage.directory.dead_letters] == [math.inf, "waits"]
+    stage.play.run(100)
+    assert stage.states == "a:stopped"
+    stage.supervisor.start_child("a")
+    assert stage.tell("a", "there") == "+a"
+    assert stage.heard[-1] == ("a", "there")
+
+
+def test_one_that_hangs_in_its_start_is_replaced_when_it_is_restarted():
+    stage = Stage(actor("a", start_seconds=None, shutdown_seconds=2)).start()
+    stage.at_start["a"] = math.inf
+    stage.tell("a", BOOM)
+    assert stage.states == "a:starting"
+    stage.at_start.clear()
+    stage.supervisor.restart_child("a")
+    assert stage.states == "a:running"
+    assert stage.play.now() == 2
