@@ -10,6 +10,8 @@ KoraError
 ├── AdminError                an operator's wish at a running runtime was not met          exit 1
 │   ├── NoRuntimeError        no runtime answers                                       exit 3
 │   ├── UnknownNameError      nobody has that name                                     exit 4
+│   ├── BadRequestError       no request that the admin API understands                exit 2
+│   ├── TooBusyError          as much is under way as it takes at a time               exit 1
 │   ├── BadMessageError       no message that this actor may be sent so                exit 2
 │   └── NoAnswerError         no answer within the time                                exit 1
 ├── InvalidTransitionError    the table has no such arrow
@@ -97,6 +99,20 @@ class UnknownNameError(AdminError):
     """Nothing in this runtime has that name; the message says which there are."""
 
     exit_code = 4
+
+
+class BadRequestError(AdminError):
+    """No request that the admin API understands; the message says what it would."""
+
+    exit_code = 2
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class TooBusyError(AdminError):
+    """As much is under way as the admin API takes at a time; worth another try."""
 
 
 class BadMessageError(AdminError):

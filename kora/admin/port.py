@@ -152,6 +152,17 @@ class Console(Protocol):
         """The runtime drains and ends, as on SIGTERM; or ends its agents now, as on a second one. Returns at once."""
 
 
+@dataclass(frozen=True, slots=True)
+class AdminSettings:
+    """How much the API takes of its clients; the `[admin]` section."""
+
+    max_connections: int = 128
+    stall_seconds: float = 10.0
+    """how long a client may read nothing of what is sent to it"""
+    request_seconds: float = 10.0
+    """how long a request may take to arrive"""
+
+
 class Served(Protocol):
     """The API while it is served, by an actor of its own."""
 
