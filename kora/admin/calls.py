@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, get_origin
@@ -148,7 +149,7 @@ def asked(model: type[Asked] | None, content: bytes) -> Asked | None:
         value = orjson.loads(content) if content.strip() else {}
     except orjson.JSONDecodeError as error:
         raise BadRequestError(f"the body is no JSON: {error}") from None
-    if _is_too_deep(value):
+    if isinstance(value, dict | list) and _is_too_deep(value):
         raise BadRequestError(f"the body is nested more than {DEEPEST} deep")
     try:
         return model.model_validate(value)
@@ -196,15 +197,9 @@ def _fault(what: str, kind: str, location: tuple[int | str, ...], message: str) 
     return f"{place}: {message[:1].lower()}{message[1:]}" if place else f"{message[:1].lower()}{message[1:]}"
 
 
-def _is_too_deep(value: object) -> bool:
-    level = [value]
-    for _ in range(DEEPEST + 1):
-        level = [
-            inner
-            for outer in level
-            if isinstance(outer, dict | list)
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]
-        if not level:
-            return False
-    return True
+def _is_too_deep(value: dict[str, Any] | list[Any]) -> bool:
+    level: list[dict[str, Any] | list[Any]] = [value]
+    for _ in range(DEEPEST):
+        inner = itertools.chain.from_iterable(each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in inner if isinstance(each, dict | list)]
+    return bool(level)

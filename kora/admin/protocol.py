@@ -25,6 +25,8 @@ from kora.admin.faults import told
 from kora.admin.port import AdminSettings
 from kora.errors import BadRequestError, KoraError, TooBusyError
 
+HEADER_BYTES: Final = 16_384
+"""a request line and its headers may be longer, but not twice as long"""
 _CREDENTIALS: Final = struct.Struct("3i")
 _SAID_SECONDS: Final = 60.0
 _ARRIVED: Final = frozenset({h11.DONE, h11.MUST_CLOSE, h11.CLOSED})
@@ -110,8 +112,11 @@ class AdminProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, unless the connection is on its way out."""
-        if self._is_admitted and not self.transport.is_closing():
-            super().data_received(data)
+        # Bit by bit: headers of any length that come in one piece are not incomplete, and so not bounded by h11.
+        for start in range(0, len(data), HEADER_BYTES):
+            if self.transport.is_closing():
+                return
+            super().data_received(data[start : start + HEADER_BYTES])
             self._time_arrival()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -22,7 +22,7 @@ from kora.admin import place
 from kora.admin.api import Api
 from kora.admin.counters import Counters
 from kora.admin.port import AdminSettings, Console
-from kora.admin.protocol import AdminProtocol, Gate
+from kora.admin.protocol import HEADER_BYTES, AdminProtocol, Gate
 from kora.errors import AdminError, StartError
 
 BACKLOG: Final = 128
@@ -95,6 +95,7 @@ class Serving:
             server_header=False,
             date_header=False,
             backlog=BACKLOG,
+            h11_max_incomplete_event_size=HEADER_BYTES,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._server = _Server(config, self._api)
