@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from urllib.parse import quote, urlencode
 
 from kora.admin import place
@@ -74,7 +74,7 @@ class Client:
             time.sleep(_POLL_SECONDS)
         return said | {"generation": generation, "seconds": time.monotonic() - began}
 
-    def stream(self, path: str, parameters: Parameters | None = None, *, after: int | None = None) -> Iterator[Item]:
+    def stream(self, path: str, parameters: Parameters | None = None, *, after: int | None = None) -> Stream:
         """What comes, until the runtime or the caller ends it; `after`: what follows the item of this id.
 
         The request is made at once; what it raises, it raises here. An end of the stream is an end of the iteration:
@@ -88,7 +88,7 @@ class Client:
             if response.status >= _REFUSED:
                 raise raised(response.status, _document(response))
             stack.pop_all()
-        return _items(connection, response)
+        return Stream(connection, response)
 
     def _ask(
         self, method: str, target: str, body: Mapping[str, Any] | None = None, timeout_seconds: float | None = None
@@ -123,6 +123,46 @@ class Client:
                 ) from None
             stack.pop_all()
         return connection
+
+
+class Stream(Iterator[Item]):
+    """What comes on a stream. To be closed; it closes itself at its end."""
+
+    def __init__(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        self.last_id: int | None = None
+        """where the stream stands: what to go on after, also when nothing has come yet"""
+        self._connection = connection
+        self._response = response
+
+    def __next__(self) -> Item:
+        """The next item, once it comes. A runtime that goes away ends the stream, however it goes."""
+        event, data = "", ""
+        # What a closed connection, or one that is torn in the middle of a line, makes of itself.
+        with suppress(OSError, ValueError, http.client.HTTPException):
+            while line := self._response.readline():
+                name, _, value = line.decode().rstrip("\n").partition(": ")
+                match name:
+                    case "id":
+                        self.last_id = int(value)
+                    case "event":
+                        event = value
+                    case "data":
+                        data = value
+                    case "" if data and not value:
+                        return Item(self.last_id or 0, event, json.loads(data))
+        self.close()
+        raise StopIteration
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """The server learns of it at once."""
+        self._response.close()
+        self._connection.close()
 
 
 class _Connection(http.client.HTTPConnection):
@@ -181,25 +221,3 @@ def _answering(what: str) -> Iterator[None]:
         raise NoRuntimeError(
             f"the runtime went away before it had answered {what}: {error or type(error).__name__}"
         ) from None
-
-
-def _items(connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> Iterator[Item]:
-    number, event, data = 0, "", ""
-    try:
-        while line := response.readline():
-            name, _, value = line.decode().rstrip("\n").partition(": ")
-            match name:
-                case "id":
-                    number = int(value)
-                case "event":
-                    event = value
-                case "data":
-                    data = value
-                case "" if not value and data:
-                    yield Item(number, event, json.loads(data))
-                    data = ""
-    except (OSError, http.client.HTTPException):
-        # A runtime that goes away ends its streams, however it goes.
-        return
-    finally:
-        connection.close()

@@ -25,7 +25,7 @@ from kora.admin.views import (
     Traced,
     Waiting,
 )
-from kora.errors import BadMessageError, NoAnswerError, RefusedError, UnknownNameError
+from kora.errors import BadMessageError, NoAnswerError, RefusedError, StoreUnavailableError, UnknownNameError
 from kora.store.open import open_store
 
 NAMES = ("admin", "clock", "control", "heartbeat", "ledger", "poller", "state_holder", "worker-1")
@@ -82,6 +82,20 @@ class Ring:
             return Batch(items, start + len(items), start - position)
 
 
+class _Reader:
+    """A reader whose store may go away."""
+
+    def __init__(self, console, reader):
+        self._console = console
+        self._reader = reader
+
+    def __getattr__(self, name):
+        if self._console.is_away:
+            self._console.found_away.set()
+            raise StoreUnavailableError("the store is out of reach")
+        return getattr(self._reader, name)
+
+
 class StandIn:
     """`changes` has what was done, each as a verb, its arguments and who asked."""
 
@@ -100,6 +114,9 @@ class StandIn:
         self.asking = threading.Semaphore(0)
         """released for each such question that waits"""
         self.on_restart_admin = lambda: None
+        self.is_away = False
+        """whether the store is out of reach"""
+        self.found_away = threading.Event()
         self.raises = {}
         """by the name of a method: what it raises"""
 
@@ -185,7 +202,7 @@ class StandIn:
     def reader(self):
         self._check("reader")
         with closing(self.store.reader()) as reader:
-            yield reader
+            yield _Reader(self, reader)
 
     @contextmanager
     def trace(self, name):
