@@ -33,7 +33,7 @@ def log(
         typer.Option("--attempt", metavar="N", min=1, help="Which attempt: the latest, if not said."),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with what it prints from now on, until the attempt has ended.")
+        bool, typer.Option("--follow", "-f", help="Go on with what it prints from now on, until the attempt has ended.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document; with --follow one object a line.")

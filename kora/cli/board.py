@@ -37,7 +37,15 @@ Blockers = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
-_COLUMNS = ("ticket_id", "sea_status", "sea_priority", "attempts", "ticket_title")
+COLUMNS = ("ticket_id", "sea_status", "sea_priority", "attempts", "ticket_title")
+STATUS_STYLES = {
+    "completed": "green",
+    "claimed": "cyan",
+    "in_progress": "cyan",
+    "failed_retryable": "yellow",
+    "blocked_needs_operator": "red",
+    "failed_terminal": "red",
+}
 _OPTION_OF_FIELD = {
     "ticket_title": "TITLE",
     "ticket_objective": "--objective",
@@ -168,7 +176,7 @@ def list_tickets(
         if as_json:
             documents(found)
         else:
-            table(_COLUMNS, _rows(found), "no tickets")
+            table(COLUMNS, _rows(found), "no tickets", styles=STATUS_STYLES)
 
 
 @app.command("show", short_help="Show one ticket with all that is known of it.")

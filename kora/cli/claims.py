@@ -45,7 +45,12 @@ def claims(
     if as_json:
         plain_documents(held)
     else:
-        table(_COLUMNS, _rows(held), "nothing is claimed", below=3)
+        show_claims(held)
+
+
+def show_claims(held: Iterable[ActiveWork]) -> None:
+    """Print a line for each."""
+    table(_COLUMNS, _rows(held), "nothing is claimed", below=3)
 
 
 def _rows(held: Iterable[ActiveWork]) -> Iterator[tuple[object, ...]]:

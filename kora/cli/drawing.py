@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from rich.cells import cell_len
@@ -30,10 +30,13 @@ class Drawing:
     Where the columns do not fit side by side, the last ones (`below`) go below the others, set in; nothing is cut.
     """
 
-    def __init__(self, columns: Sequence[str], *, below: int = 1, least: Sequence[int] = ()) -> None:
+    def __init__(
+        self, columns: Sequence[str], *, styles: Mapping[str, str], below: int = 1, least: Sequence[int] = ()
+    ) -> None:
         self._console = Console(markup=False, highlight=False, emoji=False)
         self._head = [_HEADS.get(name, name) for name in columns]
         self._below = below
+        self._styles = styles
         self._least = list(least) or [0] * len(columns)
         self._headed = False
 
@@ -41,7 +44,7 @@ class Drawing:
         """Draw these rows; before the first ones, the head."""
         widths = [max(map(cell_len, cells)) for cells in zip(self._head, *rows, strict=True)]
         widths = [max(pair) for pair in zip(widths, self._least, strict=True)]
-        lines = [[Text(cell) for cell in row] for row in rows]
+        lines = [[Text(cell, style=self._styles.get(cell, "")) for cell in row] for row in rows]
         if not self._headed:
             lines.insert(0, [Text(cell, style="bold") for cell in self._head])
             self._headed = True

@@ -17,6 +17,7 @@ import typer
 from kora.cli.output import complain
 
 if TYPE_CHECKING:
+    from kora.admin.client import Client
     from kora.cli.port import Launcher
     from kora.config import Settings
     from kora.store.port import Board, Reader, Store
@@ -30,6 +31,8 @@ class Invocation:
 
     launcher: Launcher
     config: str | None = None
+    attached: Client | None = None
+    """the runtime that a REPL is attached to"""
 
     def settings(self) -> Settings:
         """The configuration. Raises `ConfigurationError` with every fault."""
@@ -53,6 +56,14 @@ class Invocation:
         if store.is_new:
             complain(f"made a new store: {runtime.store}")
         return store
+
+    def client(self) -> Client:
+        """Asks the running runtime. Raises `ConfigurationError` as `settings`."""
+        if self.attached is not None:
+            return self.attached
+        from kora.admin.client import Client
+
+        return Client(self.settings().runtime.state_dir)
 
     @contextmanager
     def reader(self, settings: Settings | None = None) -> Iterator[Reader]:

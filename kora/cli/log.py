@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from kora.domain.events import Event
     from kora.store.port import ChainReport
 
-_COLUMNS = ("seq", "occurred_at", "event_type", "ticket_id", "payload")
-_BELOW = 2
-_WIDTHS = (6, 27, 35, 36, 0)
+COLUMNS = ("seq", "occurred_at", "event_type", "ticket_id", "payload")
+DRAWN_BELOW = 2
+WIDTHS = (6, 27, 35, 36, 0)
 """what the columns come to: a follower cannot measure what has not happened yet"""
 
 
@@ -32,7 +32,7 @@ def events(
         typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", help="Go on with what is appended from now on, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", help="Go on with what is appended from now on, until Ctrl-C.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document; with --follow one object a line.")
@@ -71,13 +71,13 @@ def events(
         elif as_json:
             documents(read())
         else:
-            table(_COLUMNS, _rows(read()), "no events", below=_BELOW)
+            table(COLUMNS, _rows(read()), "no events", below=DRAWN_BELOW)
     return 0
 
 
 def _follow(found: Iterable[list[Event]], *, as_json: bool) -> None:
     """Print for as long as anybody reads."""
-    rolling = None if as_json else Rolling(_COLUMNS, below=_BELOW, least=_WIDTHS)
+    rolling = None if as_json else Rolling(COLUMNS, below=DRAWN_BELOW, least=WIDTHS)
     for burst in found:
         if rolling is not None:
             rolling.add([cells_of(row) for row in _rows(burst)])

@@ -52,10 +52,18 @@ def _nested(value: object) -> str:
     return f"{{{shown(value)}}}" if isinstance(value, Mapping) else shown(value)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str, *, below: int = 1) -> None:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    nothing: str,
+    *,
+    below: int = 1,
+    styles: Mapping[str, str] | None = None,
+) -> None:
     """Print the rows, or one line when there are none: a table on a terminal, else lines of cells parted by tabs.
 
-    On a terminal that is too narrow the last columns, `below` of them, go below the others.
+    On a terminal that is too narrow the last columns, `below` of them, go below the others. A cell that says what
+    `styles` names is drawn in that style.
     """
     every = (cells_of(row) for row in rows)
     # A column's width is measured on the rows at hand, so that a board of any size starts to appear at once.
@@ -64,7 +72,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str
     if not first:
         say(nothing)
         return
-    rolling = Rolling(columns, below=below)
+    rolling = Rolling(columns, below=below, styles=styles)
     rolling.add(first)
     while more := list(itertools.islice(every, size)):
         rolling.add(more)
@@ -73,12 +81,19 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], nothing: str
 class Rolling:
     """A table whose rows come bit by bit: drawn on a terminal, else lines of cells parted by tabs."""
 
-    def __init__(self, columns: Sequence[str], *, below: int = 1, least: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        *,
+        below: int = 1,
+        least: Sequence[int] = (),
+        styles: Mapping[str, str] | None = None,
+    ) -> None:
         self._drawing: Drawing | None = None
         if sys.stdout.isatty():
             from kora.cli.drawing import Drawing
 
-            self._drawing = Drawing(columns, below=below, least=least)
+            self._drawing = Drawing(columns, below=below, least=least, styles=styles or {})
         else:
             sys.stdout.write("\t".join(columns) + "\n")
 

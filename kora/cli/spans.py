@@ -34,6 +34,11 @@ def ago(seconds: float) -> str:
     return f"{span(seconds)} ago"
 
 
+def span_since(written: str) -> str:
+    """The span from the moment, as JSON has it, until now."""
+    return span((datetime.now(UTC) - datetime.fromisoformat(written)).total_seconds())
+
+
 def moment_before(text: str, now: datetime) -> datetime:
     """The moment that the text means: RFC 3339, HH:MM of today or yesterday, or a span before now (90m, 12h, 2d).
 

@@ -3,8 +3,9 @@
 import re
 
 import pytest
+from typer.core import TyperGroup
 
-from kora.cli import program
+from kora.cli.registry import PROGRAM, made
 from tests.acceptance.home import ROOT
 from tests.acceptance.shown import Names, agrees, blocks, faults_of, loose
 
@@ -18,16 +19,19 @@ def test_a_page_says_what_its_commands_do(tmp_path, page):
 
 
 def commands():
-    names = [command.name for command in program.app.registered_commands]
-    for group in program.app.registered_groups:
-        names += [f"{group.name} {command.name}" for command in group.typer_instance.registered_commands]
-    return names
+    for theme in PROGRAM.values():
+        for name, entry in theme.items():
+            command = made(entry)
+            if isinstance(command, TyperGroup):
+                yield from (f"{name} {each}" for each in command.commands)
+            else:
+                yield name
 
 
 @pytest.mark.parametrize("command", commands())
 def test_every_command_is_shown_with_an_example(command):
-    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
-    typed = [typed.command for block in blocks(page) for typed in block.typed]
+    pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("cli.md", "repl.md")]
+    typed = [typed.command for page in pages for block in blocks(page) for typed in block.typed]
 
     assert [each for each in typed if re.search(rf"bin/kora-actors {command}\b", each)] != []
 

@@ -3,12 +3,18 @@
 import contextlib
 import json
 import re
+import shutil
 import time
 
 import pytest
 
+from kora.admin.client import Client
+from kora.admin.port import AdminSettings
+from kora.admin.server import bind, serve
 from kora.cli import main
 from kora.cli.invocation import Invocation
+from kora.store.open import open_store
+from tests.unit.kora.admin.stand_in import StandIn
 
 CONFIGURATION = '[runtime]\nworkspace = "w"\n[agent]\ncommand = ["true"]\n'
 
@@ -64,6 +70,62 @@ def kora(here, launcher, capsysbinary):
         return Finished(code, captured.out.decode(), captured.err.decode())
 
     return kora
+
+
+class Runtime:
+    """What the commands find at the state directory: the real server on its socket, over a stand-in for the rest."""
+
+    def __init__(self, folder):
+        self.state_dir = folder / ".kora"
+        self.console = StandIn(f"sqlite:///{folder}/kora.db")
+        self.console.on_restart_admin = self._replace
+        self._listening = None
+        self._serving = None
+
+    @property
+    def client(self):
+        return Client(self.state_dir)
+
+    def start(self):
+        self._listening = bind(self.state_dir)
+        self._serving = serve(self._listening, self.console, AdminSettings())
+
+    def stop(self):
+        if self._listening is not None:
+            self._serving.close()
+            self._listening.close()
+            self._listening = None
+
+    def _replace(self):
+        self._serving.close()
+        self._serving = serve(self._listening, self.console, AdminSettings())
+
+    def close(self):
+        self.stop()
+        self.console.close()
+
+
+@pytest.fixture(scope="session")
+def empty_board(tmp_path_factory):
+    """A store with no tickets, made once: to make one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("board") / "kora.db"
+    open_store(f"sqlite:///{path}", workspace_id="w", actor_id="00000000-0000-5000-8000-000000000001").close()
+    return path
+
+
+@pytest.fixture
+def away(here, empty_board):
+    """A runtime that is not started yet."""
+    shutil.copy(empty_board, here)
+    with contextlib.closing(Runtime(here)) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+def runtime(away):
+    """A runtime that answers."""
+    away.start()
+    return away
 
 
 @pytest.fixture

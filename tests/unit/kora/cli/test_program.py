@@ -66,7 +66,7 @@ def test_a_refusal_is_its_message_and_its_exit_code(kora, launcher):
     ("arguments", "message"),
     [
         (["sail"], "No such command 'sail'."),
-        (["tickets"], "Did you mean 'ticket'?"),
+        (["tickt"], "Did you mean 'ticket', "),
         (["ticket"], "Missing command."),
         (["ticket", "add"], "TITLE"),
         (["ticket", "add", "a", "b"], "unexpected extra argument"),

@@ -1,0 +1,54 @@
+"""What the commands for a running runtime share: their arguments, and paths of the API."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+
+from kora.admin.client import segment
+from kora.cli.invocation import invocation
+
+if TYPE_CHECKING:
+    from kora.admin.client import Client
+
+Document = Mapping[str, Any]
+"""an object that the API has answered with"""
+
+ActorName = Annotated[str, typer.Argument(metavar="NAME", help="The actor's name.", show_default=False)]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Limit = Annotated[int, typer.Option("--limit", metavar="N", min=1, max=1_000, help="No more than this many.")]
+
+ACTOR_STYLES: Final = {
+    "idle": "green",
+    "busy": "cyan",
+    "starting": "yellow",
+    "restarting": "yellow",
+    "stopped": "yellow",
+    "hung": "red",
+    "failed": "red",
+}
+RUNTIME_STYLES: Final = {
+    "booting": "cyan",
+    "ready": "green",
+    "active": "green",
+    "paused": "yellow",
+    "stopped": "red",
+}
+PERMISSION_STYLES: Final = {"normal": "green", "critical_only": "yellow", "none": "red"}
+
+
+def client(context: typer.Context) -> Client:
+    """Asks the running runtime."""
+    return invocation(context).client()
+
+
+def actor_path(name: str, *more: str) -> str:
+    """Where the API has this actor, whatever its name is."""
+    return "/".join(("/actors", segment(name), *more))
+
+
+def count(number: int, what: str) -> str:
+    """So many of these."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

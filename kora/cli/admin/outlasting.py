@@ -1,0 +1,48 @@
+"""A stream of the runtime that outlives it: whoever follows waits while it is away, and goes on when it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from kora.cli.admin.asked import Document, count
+from kora.cli.following import pause
+from kora.cli.output import complain
+from kora.errors import NoRuntimeError
+
+if TYPE_CHECKING:
+    from kora.admin.client import Client, Item, Parameters
+
+
+def outlasting(
+    client: Client, path: str, parameters: Parameters | None = None, *, after: int | None = None
+) -> Iterator[Document]:
+    """What comes, for as long as anybody reads. That something was left out is said on stderr.
+
+    Raises `NoRuntimeError` only at the beginning, when there is no runtime to follow.
+    """
+    items = client.stream(path, parameters, after=after)
+    while True:
+        for item in items:
+            after = item.id
+            if item.event == "missed":
+                complain(f"{count(item.data['count'], 'item')} left out: they came faster than they are shown")
+            else:
+                yield item.data
+        items = _again(client, path, parameters, after)
+
+
+def _again(client: Client, path: str, parameters: Parameters | None, after: int | None) -> Iterator[Item]:
+    is_away = False
+    while True:
+        try:
+            items = client.stream(path, parameters, after=after)
+        except NoRuntimeError:
+            if not is_away:
+                complain("the runtime is gone; waiting until it is back, or for Ctrl-C")
+            is_away = True
+            pause()
+        else:
+            if is_away:
+                complain("the runtime is back")
+            return items
