@@ -123,8 +123,10 @@ class Observation:
             UnknownChildError: neither the root nor a child goes by that name.
         """
         handle = self._handle if name == self.name else _handle(self._child(name)[1])
-        text = "" if handle is None else handle.stack()
-        return tuple(text.splitlines()) or None
+        if handle is None or not handle.is_alive():
+            # A thread that has ended may have left its identity to another.
+            return None
+        return tuple(handle.stack().splitlines()) or None
 
     def threads(self) -> dict[int, str]:
         """Which name each thread serves, by ``threading.get_ident``; the root's name for the supervisors' own."""
