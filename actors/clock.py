@@ -8,7 +8,7 @@ from actors.actor import KoraActor
 from actors.messages import Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.supervision import Seat
     from kora.clock import TimeSource
@@ -26,6 +26,10 @@ class Clock(KoraActor):
         self._tick_seconds = tick_seconds
         self._listeners = listeners
         self._time = time_source
+
+    def facts(self) -> Mapping[str, object]:
+        """How often it ticks, and for whom."""
+        return {"tick_seconds": self._tick_seconds, "listeners": list(self._listeners)}
 
     def on_start(self) -> None:
         """Tick at once."""

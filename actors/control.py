@@ -7,37 +7,58 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Permission, Tick
-from actors.names import POLLER
-from kora.domain.control import PERMISSION_SECONDS
+from actors.messages import Permission, Recheck, Standing, Tick
+from actors.names import POLLER, STATE_HOLDER
+from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
+from kora.domain.state import DegradationReason
 from kora.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from actors.ports import Gate
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.store.port import Reader
 
+_PAUSED = frozenset({DegradationReason.OPERATOR})
+_AT_FIRST = (ClaimPermission.NORMAL, frozenset[DegradationReason]())
+"""what a StateHolder takes to be so until it hears otherwise"""
+
 
 class Control(KoraActor):
-    """Reads the permission from the store on every tick and passes it on, good for five seconds.
+    """Reads what may be claimed on every tick and passes it on, good for five seconds.
+
+    That is what the store says; and nothing while an operator has paused this runtime.
 
     Fails closed: what cannot be read is not passed on, and the Poller's last permission runs out.
 
-    Receives: `Tick`.  Sends: `Permission` to the Poller.  Owns: a reading handle.  On restart: reads again.
+    Receives: `Tick`, `Recheck`.  Sends: `Permission` to the Poller, `Standing` to the StateHolder.
+    Owns: a reading handle.  On restart: reads again.
     """
 
-    def __init__(self, seat: Seat, *, open_reader: Callable[[], Reader], time_source: TimeSource) -> None:
+    def __init__(self, seat: Seat, *, open_reader: Callable[[], Reader], gate: Gate, time_source: TimeSource) -> None:
         super().__init__(seat)
         self._open_reader = open_reader
+        self._gate = gate
         self._time = time_source
         self._reader: Reader | None = None
         self._unreadable = False
+        self._count = 0
+        self._told: tuple[ClaimPermission, frozenset[DegradationReason]] | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """What it told last."""
+        permission, reasons = self._told or (None, frozenset())
+        return {
+            "permission": None if permission is None else permission.value,
+            "reasons": sorted(reasons),
+            "store_readable": not self._unreadable,
+        }
 
     def on_start(self) -> None:
         """Let the Poller begin without waiting for a tick."""
-        self._permit()
+        self._look()
 
     def on_stop(self) -> None:
         """Give the reading handle back."""
@@ -46,10 +67,23 @@ class Control(KoraActor):
 
     @handles(Tick)
     def _on_tick(self, _: Tick) -> None:
-        self._permit()
+        self._look()
 
-    def _permit(self) -> None:
+    @handles(Recheck)
+    def _on_recheck(self, _: Recheck) -> None:
+        self._look()
+
+    def _look(self) -> None:
         asked_at = self._time.boot_seconds()
+        if self._gate.is_paused():
+            self._tell_all(ClaimPermission.NONE, _PAUSED, asked_at)
+            return
+        permission = self._read()
+        if permission is not None:
+            self._tell_all(permission, frozenset(), asked_at)
+
+    def _read(self) -> ClaimPermission | None:
+        """What the store permits; None when it cannot be read."""
         try:
             if self._reader is None:
                 self._reader = self._open_reader()
@@ -58,8 +92,18 @@ class Control(KoraActor):
             if not self._unreadable:
                 logger.warning("the claim permission cannot be read, so nothing is claimed: {}", error)
             self._unreadable = True
-            return
+            return None
         if self._unreadable:
             logger.info("the claim permission can be read again")
         self._unreadable = False
-        self.tell(POLLER, Permission(permission=permission, until=asked_at + PERMISSION_SECONDS))
+        return permission
+
+    def _tell_all(self, permission: ClaimPermission, reasons: frozenset[DegradationReason], asked_at: float) -> None:
+        self._count += 1
+        version = (self.seat.generation, self._count)
+        self.tell(POLLER, Permission(version=version, permission=permission, until=asked_at + PERMISSION_SECONDS))
+        if self.seat.directory.is_served(STATE_HOLDER):
+            self.tell(STATE_HOLDER, Standing(version=version, permission=permission, reasons=reasons))
+        elif (self._told or _AT_FIRST) != (permission, reasons):
+            logger.debug("claim permission {} is not mirrored: holder not initialized", permission)
+        self._told = permission, reasons

@@ -11,6 +11,8 @@ from actors.messages import Progress, Refresh, Refreshed, Tick
 from actors.names import LEDGER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.domain.claim import ClaimKey
@@ -27,6 +29,17 @@ class _Pulse:
     due_at: float
     asked_for: float | None = None
     """the progress that the refresh now asked for is to spend"""
+
+    def facts(self) -> dict[str, object]:
+        """It, in JSON's own types."""
+        return {
+            "ticket_id": self.key.ticket_id,
+            "work_attempt_id": self.key.work_attempt_id,
+            "progress_at": self.progress_at,
+            "spent_until": self.spent_until,
+            "due_at": self.due_at,
+            "asks": self.asked_for is not None,
+        }
 
 
 class Heartbeat(KoraActor):
@@ -48,6 +61,13 @@ class Heartbeat(KoraActor):
         self._hurries = False
         """until the tick after a gap: the Workers' first words since then count at once"""
         self._pulses: dict[str, _Pulse] = {}
+
+    def facts(self) -> Mapping[str, object]:
+        """What each Worker's attempt has earned."""
+        return {
+            "interval_seconds": self._interval_seconds,
+            "pulses": {worker: pulse.facts() for worker, pulse in list(self._pulses.items())},
+        }
 
     @handles(Progress)
     def _on_progress(self, message: Progress) -> None:

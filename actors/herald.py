@@ -44,13 +44,22 @@ class Herald:
     """Tells everybody what came of a turn, and keeps the roster true to it. Part of the Ledger, and of its thread."""
 
     def __init__(
-        self, speaker: Speaker, roster: Roster, pending: Pending, *, lease_seconds: float, max_attempts: int
+        self,
+        speaker: Speaker,
+        roster: Roster,
+        pending: Pending,
+        *,
+        lease_seconds: float,
+        max_attempts: int,
+        ended: Counter[str],
     ) -> None:
         self._speaker = speaker
         self._roster = roster
         self._pending = pending
         self._lease_seconds = lease_seconds
         self._max_attempts = max_attempts
+        self._ended = ended
+        """by resolution: how many attempts' ends were written, counted on from Ledger to Ledger"""
         self._count = 0
         self._told_held = False
 
@@ -121,6 +130,7 @@ class Herald:
             if worker is not None:
                 told.setdefault(worker, []).append(attempt)
             if attempt in written:
+                self._ended[settlement.resolution._value_] += 1
                 if not is_flood:
                     ticket_id = settlement.key.ticket_id
                     logger.info("{} {}", settlement.resolution, settlement.summary, ticket=ticket_id, attempt=attempt)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from loguru import logger
 
@@ -19,10 +19,11 @@ from actors.messages import (
     Lost,
     Operate,
     Order,
+    Poll,
     Refresh,
+    Resume,
     Settled,
     Tick,
-    Wake,
     WhatRuns,
 )
 from actors.names import POLLER
@@ -33,8 +34,10 @@ from kora.domain.resolution import hand_back, pass_back
 from kora.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections import Counter
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from actors.ports import Predecessors
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.domain.claim import ClaimKey
@@ -45,25 +48,15 @@ _BACKOFF_FIRST_SECONDS: Final = 0.05
 _BACKOFF_CAP_SECONDS: Final = 2.0
 
 
-class Predecessors(Protocol):
-    """The runtimes that used this state directory before."""
-
-    def ended(self) -> Sequence[str]:
-        """Those of which it is sure that no agent is left."""
-
-    def forget(self, runtime_ids: Sequence[str]) -> None:
-        """Their claims are returned."""
-
-
 class Ledger(KoraActor):
     """One turn: everything that waits in the inbox, written in one transaction, and told only when that is committed.
 
     The store's troubles are met here and nowhere else: what could not be written stays pending and is tried again, with
     pauses; an outage costs no restart.
 
-    Receives: `Order`, `Operate`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Flush`.
+    Receives: `Order`, `Operate`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Resume`, `Flush`.
     Sends: `Work`, `Operated`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and
-    the runtime; `Wake` to the Poller.
+    the runtime; `Poll` to the Poller.
     Owns: the store's write handle, the roster of who works what.
     On restart: takes a new incarnation, which shuts its predecessor out, asks every Worker what it runs, and gives back
     what nobody has.
@@ -82,6 +75,7 @@ class Ledger(KoraActor):
         lease_seconds: float,
         tick_seconds: float,
         max_attempts: int,
+        ended: Counter[str],
         time_source: TimeSource,
     ) -> None:
         super().__init__(seat)
@@ -98,15 +92,22 @@ class Ledger(KoraActor):
         self._incarnation = 0
         self._roster = Roster(workers)
         self._pending = Pending(lease_seconds=lease_seconds, max_attempts=max_attempts)
-        self._herald = Herald(self, self._roster, self._pending, lease_seconds=lease_seconds, max_attempts=max_attempts)
+        self._herald = Herald(
+            self, self._roster, self._pending, lease_seconds=lease_seconds, max_attempts=max_attempts, ended=ended
+        )
         self._unsure = True
         """the store may say that this runtime holds what no Worker has"""
         self._doubts_at = math.inf
         """when the last lease that ran out here has been swept, unless the store holds it for longer"""
         self._changed = False
         """somebody else has written: there may be new tickets, and claims may have been taken away"""
-        self._draining = False
+        self._draining = self._ending = False
         self._backoff_seconds = 0.0
+
+    def facts(self) -> Mapping[str, object]:
+        """What it holds and has yet to write, and how it stands with the store."""
+        own = {"backoff_seconds": self._backoff_seconds, "unsure": self._unsure, "draining": self._draining}
+        return {"incarnation": self._incarnation, **own, **self._roster.facts(), **self._pending.facts()}
 
     def on_start(self) -> None:
         """Come to the store in the first turn, so that one that is away does not count as a failed start."""
@@ -118,7 +119,7 @@ class Ledger(KoraActor):
             self._writer.close()
 
     def on_retired(self) -> None:
-        """Make a statement under way fail soon; the handle is not closed, since a query may be running on it."""
+        """Make a statement under way fail soon; the handle is not closed: a query may be running on it."""
         if self._writer is not None:
             self._writer.interrupt()
 
@@ -197,8 +198,13 @@ class Ledger(KoraActor):
             self._unsure, self._doubts_at = True, math.inf
 
     @handles(Drain)
-    def _on_drain(self, _: Drain) -> None:
+    def _on_drain(self, drain: Drain) -> None:
         self._draining = True
+        self._ending |= drain.is_final
+
+    @handles(Resume)
+    def _on_resume(self, _: Resume) -> None:
+        self._draining = self._ending
 
     @handles(Flush)
     def _on_flush(self, _: Flush) -> bool:
@@ -237,10 +243,10 @@ class Ledger(KoraActor):
             woken = woken or bool(result.returned)
         if self._pending.news and not self._unsure:
             # Half a set would look like an end: nothing is told before every Worker has answered and the store agrees.
-            self._herald.tell_held(self._incarnation, turn, result, draining=self._draining)
+            self._herald.tell_held(self._incarnation, turn, result, draining=self._ending)
         if woken:
             # After the held set, which may just have said that the board is empty.
-            self.tell(POLLER, Wake())
+            self.tell(POLLER, Poll())
 
     def _fold(self, returned: Sequence[str], now: float) -> Turn | None:
         # The machine may also have slept since the tick, while the store was away.
@@ -278,7 +284,7 @@ class Ledger(KoraActor):
         for worker in self._workers:
             self.tell(worker, WhatRuns(incarnation=self._incarnation))
         # A new handle knows nothing of what was written while there was none.
-        self.tell(POLLER, Wake())
+        self.tell(POLLER, Poll())
         return writer
 
     def _reconcile(self, writer: Writer) -> None:

@@ -3,14 +3,17 @@
 Commands are imperative verbs, facts past participles. All are frozen. Every message but `Work` may arrive twice and
 does no harm: they carry states, not increments. `CONTROL` messages overtake the others and are never dropped. Moments
 are seconds on the boot clock.
+
+What an operator may send says so (`MAY_BE_TOLD`): most messages carry what only their senders can know, such as a
+claim's end. Those that are asked say so, too (`ANSWERS`): their answer goes to an `ask` from outside.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from kora.agents.port import Lease
 from kora.domain.claim import Claim, ClaimKey
@@ -18,7 +21,7 @@ from kora.domain.control import ClaimPermission
 from kora.domain.events import NewEvent
 from kora.domain.operation import OperationAnswer, OperationRequest
 from kora.domain.resolution import Settlement
-from kora.domain.state import PrimaryState
+from kora.domain.state import DegradationReason, PrimaryState
 
 
 class Message(BaseModel):
@@ -48,10 +51,22 @@ class Drain(ControlMessage):
     deadline: float
     at_once: bool = False
     """end what runs now, with no grace"""
+    is_final: bool = True
+    """the runtime ends; else an operator wants it so until `Resume`"""
 
 
 class Flush(Message):
-    """Answer (to an `ask` from outside) once everything received before this is done."""
+    """Answer once everything received before this is done."""
+
+    MAY_BE_TOLD: ClassVar[bool] = True
+    ANSWERS: ClassVar[bool] = True
+
+
+class Describe(Message):
+    """Answer with what you have in mind."""
+
+    MAY_BE_TOLD: ClassVar[bool] = True
+    ANSWERS: ClassVar[bool] = True
 
 
 # --- the Poller, the StateHolder and the runtime itself ---
@@ -80,12 +95,25 @@ class Held:
 class Permission(ControlMessage):
     """What may be claimed, and until when the word is good."""
 
+    version: tuple[int, int]
+    """(Control's generation, its count), of which the receiver keeps the newest"""
     permission: ClaimPermission
     until: float
 
 
-class Wake(Message):
-    """The store was written by somebody else: there may be new tickets."""
+class Poll(Message):
+    """Look for work at once: there may be new tickets."""
+
+    MAY_BE_TOLD: ClassVar[bool] = True
+
+
+# --- Control ---
+
+
+class Recheck(ControlMessage):
+    """Look at once at what may be claimed, and tell it."""
+
+    MAY_BE_TOLD: ClassVar[bool] = True
 
 
 # --- the Ledger ---
@@ -163,7 +191,7 @@ class Announce:
     """what ended and was not yet acknowledged"""
 
 
-# --- Workers; `Refreshed` goes to the Heartbeat as well ---
+# --- Workers; `Refreshed` goes to the Heartbeat as well, and `Resume` to the Ledger ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +226,16 @@ class Lost(ControlMessage):
     """The claim is over: end the agent now, or do not begin it, and write nothing."""
 
     work_attempt_id: str
+
+
+class Release(ControlMessage):
+    """An operator wants this attempt ended, or not begun: its ticket goes back to the board, eligible at once."""
+
+    work_attempt_id: str
+
+
+class Resume(ControlMessage):
+    """An operator takes back the `Drain` that was told before, unless that is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,5 +281,16 @@ class Progress(Message):
 class Transition(ControlMessage):
     """Go to another state."""
 
+    MAY_BE_TOLD: ClassVar[bool] = True
+
     target: PrimaryState
-    trigger: str
+    trigger: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class Standing(Message):
+    """What may be claimed, and what is wrong, as Control last found it."""
+
+    version: tuple[int, int]
+    """(Control's generation, its count), of which the receiver keeps the newest"""
+    permission: ClaimPermission
+    reasons: frozenset[DegradationReason]

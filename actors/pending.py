@@ -49,6 +49,17 @@ class Pending:
     def __bool__(self) -> bool:
         return bool(self.refresh or self._operate or self.settle or self._events)
 
+    def facts(self) -> dict[str, object]:
+        """How much there is, for any thread."""
+        order = self.order
+        return {
+            "order": None if order is None else order.want,
+            "refreshes": len(self.refresh),
+            "operations": len(self._operate),
+            "settlements": len(self.settle),
+            "events": len(self._events),
+        }
+
     def append(self, events: Sequence[NewEvent]) -> None:
         """Keep these for the next turn."""
         self._events.extend(events)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.actor import KoraActor, handles
-from actors.messages import Drain, Held, Order, Permission, Tick, Wake
+from actors.messages import Drain, Held, Order, Permission, Poll, Tick
 from actors.names import LEDGER
 from kora.domain.control import ClaimPermission
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from random import Random
 
     from actors.supervision import Seat
@@ -26,9 +27,9 @@ class Poller(KoraActor):
     for claims.
 
     Worked something: asks again at once. Found too little: sleeps a jittered interval, or until the next dated ticket
-    falls due, or until woken.
+    falls due, or until told to look. Without a permission it takes back the order that stands.
 
-    Receives: `Held`, `Permission`, `Wake`, `Tick`, `Drain`.  Sends: `Order` to the Ledger.  Owns: its schedule.
+    Receives: `Held`, `Permission`, `Poll`, `Tick`, `Drain`.  Sends: `Order` to the Ledger.  Owns: its schedule.
     On restart: asks anew; an order is a wish for a total, so that asking twice claims nothing twice.
     """
 
@@ -44,8 +45,20 @@ class Poller(KoraActor):
         self._version = _NEVER
         self._held = 0
         self._quiet_until = 0.0
-        self._permission = Permission(permission=ClaimPermission.NONE, until=0.0)
+        self._permission = Permission(version=_NEVER, permission=ClaimPermission.NONE, until=0.0)
         self._draining = False
+
+    def facts(self) -> Mapping[str, object]:
+        """What it wants, and what keeps it from asking."""
+        now, permission = self._time.boot_seconds(), self._permission
+        return {
+            "want": self._want,
+            "held": self._held,
+            "quiet_seconds": max(0.0, self._quiet_until - now),
+            "permission": permission.permission.value,
+            "permitted_seconds": max(0.0, permission.until - now),
+            "draining": self._draining,
+        }
 
     @handles(Held)
     def _on_held(self, held: Held) -> None:
@@ -63,13 +76,18 @@ class Poller(KoraActor):
 
     @handles(Permission)
     def _on_permission(self, permission: Permission) -> None:
+        if permission.version <= self._permission.version:
+            return
         opened = self._permission.permission is not ClaimPermission.NORMAL
         self._permission = permission
-        if opened:
+        if permission.permission is not ClaimPermission.NORMAL:
+            # Each time anew: a predecessor that wakes late may have said otherwise meanwhile.
+            self.tell(LEDGER, Order(want=0, permitted_until=permission.until))
+        elif opened:
             self._ask()
 
-    @handles(Wake)
-    def _on_wake_message(self, _: Wake) -> None:
+    @handles(Poll)
+    def _on_poll(self, _: Poll) -> None:
         self._quiet_until = 0.0
         self._ask()
 

@@ -80,9 +80,22 @@ class Post:
         return None if running is None else running.agent
 
     @property
-    def is_waited_for(self) -> bool:
-        """Whether claims wait behind the one that runs."""
-        return bool(self._waiting)
+    def waiting(self) -> int:
+        """How many claims wait behind the one that runs."""
+        return len(self._waiting)
+
+    def claims(self) -> list[Claim]:
+        """What is here and has no reported end; a snapshot that waits for nobody, also while a start hangs in here."""
+        running = self._running
+        while True:
+            try:
+                waiting, finished = [claim for claim, _ in list(self._waiting)], list(self._finished)
+            except RuntimeError:
+                # Python lets nobody look through a deque that has grown since the look began.
+                continue
+            at_work = [] if running is None else [running.claim]
+            found = (*(taken.claim for taken in finished), *at_work, *waiting)
+            return list({claim.key: claim for claim in found}.values())
 
     def man(
         self, generation: int, start: Starter, ring: Callable[[], None], clock: Callable[[], float]
@@ -142,11 +155,13 @@ class Post:
             self._advance(self._clock())
             return list(self._finished)
 
-    def give_back(self, generation: int, why: str, *, seconds: float | None = None) -> None:
-        """What waits is finished unbegun."""
+    def give_back(
+        self, generation: int, why: str, *, seconds: float | None = None, work_attempt_id: str | None = None
+    ) -> None:
+        """What waits, or this attempt of it alone, is finished unbegun."""
         with self._mutex:
             if generation == self._generation:
-                self._pass_over(why, seconds=seconds)
+                self._pass_over(why, seconds=seconds, only=work_attempt_id)
 
     def lose(self, generation: int, work_attempt_id: str) -> RunningAgent | None:
         """A claim is over: one that waited is finished unbegun. The agent that is to be ended, if the attempt runs."""
@@ -156,7 +171,7 @@ class Post:
             if running is not None and running.claim.key.work_attempt_id == work_attempt_id:
                 return running.agent
             if generation == self._generation:
-                self._pass_over("", lost=work_attempt_id)
+                self._pass_over("", only=work_attempt_id, is_lost=True)
             return None
 
     def has(self, work_attempt_id: str) -> bool:
@@ -196,12 +211,14 @@ class Post:
             *(claim for claim, _ in self._waiting),
         ]
 
-    def _pass_over(self, why: str, *, lost: str | None = None, seconds: float | None = None) -> None:
-        """What waits, or the lost one of it alone, is finished unbegun; the caller holds the mutex."""
+    def _pass_over(
+        self, why: str, *, only: str | None = None, is_lost: bool = False, seconds: float | None = None
+    ) -> None:
+        """What waits, or one attempt of it alone, is finished unbegun; the caller holds the mutex."""
         kept: deque[tuple[Claim, Lease]] = deque()
         for claim, lease in self._waiting:
-            if lost is None or claim.key.work_attempt_id == lost:
-                self._finished.append(Taken(claim, unbegun=why, is_lost=lost is not None, seconds=seconds))
+            if only is None or claim.key.work_attempt_id == only:
+                self._finished.append(Taken(claim, unbegun=why, is_lost=is_lost, seconds=seconds))
             else:
                 kept.append((claim, lease))
         self._waiting = kept

@@ -84,6 +84,14 @@ class Roster:
         """Whether every Worker name has answered this Ledger."""
         return all(entry.answered for entry in self._entries.values())
 
+    def facts(self) -> dict[str, object]:
+        """Who holds how much, for any thread."""
+        return {
+            "held": len(self),
+            "claims_a_worker": self.claims_a_worker,
+            "silent_workers": [name for name, entry in self._entries.items() if not entry.answered],
+        }
+
     def generation(self, worker: str) -> int:
         """The generation that the Worker announced last."""
         return self._entries[worker].generation

@@ -3,52 +3,98 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Append, Flush, Held, Transition
+from actors.messages import Append, Flush, Held, Standing, Transition
 from actors.names import LEDGER
 from kora.domain.events import EventType, NewEvent
-from kora.domain.state import OperationalState, PrimaryState, mirror, transition
+from kora.domain.state import OperationalState, PrimaryState, mirror, standing, transition
 from kora.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.supervision import Seat
+
+_NEVER: Final = (0, 0)
 
 Listener = Callable[[OperationalState, OperationalState, str], None]
 """Called with the state before, the state after, and the trigger, when the change is done."""
 
 
 class StateHolder(KoraActor):
-    """Mirrors READY ↔ ACTIVE; it is told, never asked, and nothing waits for it.
+    """Mirrors READY ↔ ACTIVE, and PAUSED while an operator wants it so; it is told, never asked, nothing waits for it.
 
     A transition that is refused, or whose listener raises, is one WARNING and no more.
 
-    Receives: `Held`, `Transition`.  Sends: through its listeners, events to the Ledger.
-    Owns: the operational state as last told.
-    On restart: adopts the state silently from the next `Held`.
+    Receives: `Held`, `Standing`, `Transition`.  Sends: events to the Ledger.
+    Owns: the operational state as last told. Every change of it is passed to `show`; what is a transition, to the
+    listeners, too.
+    On restart: adopts the state silently, from the next `Held` and the next `Standing`.
     """
 
-    def __init__(self, seat: Seat, *, listeners: Sequence[Listener] | None = None) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        *,
+        listeners: Sequence[Listener] = (),
+        show: Callable[[OperationalState], None] = lambda _: None,
+    ) -> None:
         super().__init__(seat)
         self._state = OperationalState(PrimaryState.BOOTING)
-        self._version = (0, 0)
+        self._version = self._standing_version = _NEVER
+        self._has_booted = False
+        """it has seen how the runtime began, or has adopted how it stands"""
         self._held = False
-        self._listeners = (self._record,) if listeners is None else tuple(listeners)
+        self._listeners = (self._record, *listeners)
+        self._show = show
 
     @property
     def state(self) -> OperationalState:
         """The state as last told."""
         return self._state
 
+    def facts(self) -> Mapping[str, object]:
+        """The state, and whether claims are held."""
+        state = self._state
+        return {
+            "primary_state": state.primary_state.value,
+            "claim_permission": state.claim_permission.value,
+            "degradation_reasons": sorted(state.degradation_reasons),
+            "holds_claims": self._held,
+        }
+
     @handles(Transition)
     def _on_transition(self, message: Transition) -> None:
-        self._go(message.target, message.trigger)
+        self._has_booted = True
+        try:
+            after = transition(self._state, message.target)
+        except InvalidTransitionError as error:
+            logger.warning(
+                "operational-state transition to {} ({}) refused: {}", message.target, message.trigger, error
+            )
+        else:
+            self._go(after, message.trigger)
         self._follow()
+
+    @handles(Standing)
+    def _on_standing(self, message: Standing) -> None:
+        if message.version <= self._standing_version:
+            return
+        self._standing_version = message.version
+        change = standing(self._state, message.permission, message.reasons)
+        if change is None:
+            self._has_booted = True
+        elif self._has_booted:
+            self._go(*change)
+            self._follow()
+        else:
+            self._has_booted = True
+            self._adopt(change[0])
 
     @handles(Held)
     def _on_held(self, held: Held) -> None:
@@ -57,7 +103,8 @@ class StateHolder(KoraActor):
         self._version = held.version
         self._held = bool(held.attempts)
         if self._state.primary_state is PrimaryState.BOOTING:
-            self._state = OperationalState(PrimaryState.ACTIVE if self._held else PrimaryState.READY)
+            primary_state = PrimaryState.ACTIVE if self._held else PrimaryState.READY
+            self._adopt(replace(self._state, primary_state=primary_state))
         self._follow()
 
     @handles(Flush)
@@ -67,18 +114,19 @@ class StateHolder(KoraActor):
     def _follow(self) -> None:
         step = mirror(self._state, held=self._held)
         if step is not None:
-            self._go(*step)
+            target, trigger = step
+            self._go(replace(self._state, primary_state=target), trigger)
 
-    def _go(self, target: PrimaryState, trigger: str) -> None:
-        before = self._state
-        try:
-            self._state = transition(before, target)
-        except InvalidTransitionError as error:
-            logger.warning("operational-state transition to {} ({}) refused: {}", target, trigger, error)
-            return
+    def _adopt(self, state: OperationalState) -> None:
+        self._state = state
+        self._show(state)
+
+    def _go(self, after: OperationalState, trigger: str) -> None:
+        before, target = self._state, after.primary_state
+        self._adopt(after)
         for listener in self._listeners:
             try:
-                listener(before, self._state, trigger)
+                listener(before, after, trigger)
             except Exception as error:  # noqa: BLE001 - whatever a listener does, the mirror goes on
                 logger.warning(
                     "operational-state transition to {} ({}): a listener failed: {!r}", target, trigger, error

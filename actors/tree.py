@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.admin import Admin
 from actors.clock import Clock
 from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from actors.names import (
+    ADMIN,
     CLOCK,
     CONTROL,
+    FACES,
     HEARTBEAT,
     LEDGER,
     MIRROR,
@@ -31,9 +35,12 @@ from actors.worker import Worker
 from kora.errors import StoreUnusableError
 
 if TYPE_CHECKING:
-    from actors.ledger import Predecessors
+    from actors.ports import Gate, Predecessors
+    from actors.state_holder import Listener
+    from kora.admin.port import Served
     from kora.agents.port import Agent
     from kora.clock import TimeSource
+    from kora.domain.state import OperationalState
     from kora.store.port import Reader, Writer
 
 HELD_KEPT: Final = 256
@@ -50,6 +57,14 @@ class Parts:
     open_writer: Callable[[], Writer]
     open_reader: Callable[[], Reader]
     predecessors: Predecessors
+    gate: Gate
+    """an operator's pause"""
+    serve: Callable[[], Served]
+    """begins to serve the admin API"""
+    on_transition: Listener
+    show_state: Callable[[OperationalState], None]
+    ended: Counter[str]
+    """by resolution: how many attempts' ends were written"""
     time_source: TimeSource
     lease_seconds: float
     poll_interval_seconds: float
@@ -74,20 +89,23 @@ def posts(workers: int) -> dict[str, Post]:
 def supervision(parts: Parts, by_worker: Mapping[str, Post]) -> SupervisorSpec:
     """The whole tree, in the order of its start. The Poller comes last, so that nothing is claimed before all can work.
 
-    They stop in reverse: the Ledger outlives everybody who may have something for it to write. The Workers stand under
-    a supervisor of their own. So does the StateHolder, under one that is never restarted: when a broken observer has
-    failed too often it is left out, and the work goes on.
+    They stop in reverse: the Ledger outlives everybody who may have something for it to write, and an operator sees it
+    all. The Workers stand under a supervisor of their own. So do the StateHolder and the admin actor, each under one
+    that is never restarted: when a broken observer has failed too often it is left out, and the work goes on.
     """
-    mirror = _child(STATE_HOLDER, StateHolder, {}, parts).model_copy(update={"inbox_bound": HELD_KEPT})
+    admin = _child(ADMIN, Admin, {"serve": parts.serve}, parts)
+    mirror = _child(STATE_HOLDER, StateHolder, _state_holder(parts), parts)
+    mirror = mirror.model_copy(update={"inbox_bound": HELD_KEPT})
     workers = tuple(_child(name, Worker, _worker(parts, post), parts, "worker") for name, post in by_worker.items())
     return _supervisor(
         ROOT,
         (
+            _supervisor(FACES, (admin,), parts, restart="temporary"),
             _child(CLOCK, Clock, _clock(parts, tuple(by_worker)), parts),
             _child(LEDGER, Ledger, _ledger(parts, tuple(by_worker)), parts),
             _supervisor(MIRROR, (mirror,), parts, restart="temporary"),
             _child(HEARTBEAT, Heartbeat, _heartbeat(parts), parts),
-            _child(CONTROL, Control, {"open_reader": parts.open_reader, "time_source": parts.time_source}, parts),
+            _child(CONTROL, Control, _control(parts), parts),
             _supervisor(WORKERS, workers, parts),
             _child(POLLER, Poller, _poller(parts, len(by_worker)), parts),
         ),
@@ -125,7 +143,7 @@ def _child(
 def _clock(parts: Parts, workers: tuple[str, ...]) -> dict[str, Any]:
     return {
         "tick_seconds": parts.tick_seconds,
-        "listeners": (*workers, HEARTBEAT, LEDGER, CONTROL, POLLER),
+        "listeners": (*workers, HEARTBEAT, LEDGER, CONTROL, POLLER, ADMIN),
         "time_source": parts.time_source,
     }
 
@@ -139,8 +157,17 @@ def _ledger(parts: Parts, workers: tuple[str, ...]) -> dict[str, Any]:
         "lease_seconds": parts.lease_seconds,
         "tick_seconds": parts.tick_seconds,
         "max_attempts": parts.max_attempts,
+        "ended": parts.ended,
         "time_source": parts.time_source,
     }
+
+
+def _state_holder(parts: Parts) -> dict[str, Any]:
+    return {"listeners": (parts.on_transition,), "show": parts.show_state}
+
+
+def _control(parts: Parts) -> dict[str, Any]:
+    return {"open_reader": parts.open_reader, "gate": parts.gate, "time_source": parts.time_source}
 
 
 def _heartbeat(parts: Parts) -> dict[str, Any]:

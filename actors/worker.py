@@ -19,6 +19,8 @@ from actors.messages import (
     Operated,
     Progress,
     Refreshed,
+    Release,
+    Resume,
     Settled,
     Tick,
     WhatRuns,
@@ -26,10 +28,10 @@ from actors.messages import (
 )
 from actors.names import HEARTBEAT, LEDGER
 from actors.post import Taken
-from kora.domain.resolution import StopReason, hand_back, pass_back, settle
+from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, hand_back, pass_back, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from actors.post import Post
     from actors.supervision import Seat
@@ -47,7 +49,8 @@ class Worker(KoraActor):
     Never waits for an agent. What waits behind one that takes long is given back; so is all that waits when the Worker
     drains or was restarted.
 
-    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`.
+    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`, `Resume`,
+    `Release`.
     Sends: `Announce`, `Operate`, `Ended` to the Ledger; `Progress` to the Heartbeat.
     Owns: the claims at the name's post, and the running agent.
     On restart: ends the agent that runs at its post, gives back what had not begun, and announces what it has; refuses
@@ -77,6 +80,21 @@ class Worker(KoraActor):
         self._lost: dict[str, float] = {}
         """claims that are over though their `Work` has not come yet, and when that was heard"""
         self._drain: Drain | None = None
+
+    def facts(self) -> Mapping[str, object]:
+        """What it is at, and what waits behind that."""
+        running, drain = self._post.running, self._drain
+        agent = None if running is None else running.agent
+        return {
+            "ticket_id": None if running is None else running.claim.key.ticket_id,
+            "work_attempt_id": None if running is None else running.claim.key.work_attempt_id,
+            "attempt": None if running is None else running.claim.attempt,
+            "started_at": None if agent is None else agent.started_at,
+            "progress_at": None if agent is None else agent.progress_at,
+            "waiting": self._post.waiting,
+            "draining": drain is not None,
+            "incarnation": self._incarnation,
+        }
 
     def on_start(self) -> None:
         """Take over the post, ending what runs there."""
@@ -186,6 +204,20 @@ class Worker(KoraActor):
             agent.kill(StopReason.DRAINED)
         self._go_on()
 
+    @handles(Resume)
+    def _on_resume(self, _: Resume) -> None:
+        if self._drain is not None and not self._drain.is_final:
+            self._drain = None
+
+    @handles(Release)
+    def _on_release(self, message: Release) -> None:
+        attempt, running = message.work_attempt_id, self._post.running
+        if running is None or running.claim.key.work_attempt_id != attempt:
+            self._post.give_back(self.seat.generation, RELEASED_BY_OPERATOR, work_attempt_id=attempt)
+        elif running.agent is not None and running.agent.outcome is None:
+            running.agent.stop(StopReason.OPERATOR)
+        self._go_on()
+
     def _not_to_begin(self, claim: Claim) -> Taken | None:
         if self._lost.pop(claim.key.work_attempt_id, None) is not None:
             return Taken(claim, is_lost=True)
@@ -212,7 +244,7 @@ class Worker(KoraActor):
             agent.stop(StopReason.STALLED)
 
     def _keep_patience(self, seconds: float) -> None:
-        if seconds > AHEAD_PATIENCE_SECONDS and self._post.is_waited_for:
+        if seconds > AHEAD_PATIENCE_SECONDS and self._post.waiting:
             self._post.give_back(self.seat.generation, "another attempt took too long", seconds=seconds)
             self._go_on()
 

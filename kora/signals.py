@@ -27,6 +27,10 @@ class Signals:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def ask_to_end(self, *, at_once: bool) -> None:
+        """As when SIGTERM has come; `at_once`: as when a second one has. For any thread."""
+        self.count = max(self.count, 2 if at_once else 1)
+
     def hung_up(self) -> bool:
         """Whether SIGHUP has come since this was last asked."""
         hung_up, self._hung_up = self._hung_up, False

@@ -3,7 +3,7 @@
 `lock` is held by the runtime itself. `runtimes/RUNTIME_ID` stands from before the runtime's first claim until its
 claims are known to be returned; the runtime's spawner and guardians hold a shared lock on it. Whoever can take that
 lock exclusively knows that the runtime and all its agents are gone. The locks belong to open files, so no kill and no
-reboot leaves one behind.
+reboot leaves one behind. `paused` stands while an operator wants nothing more claimed.
 """
 
 from __future__ import annotations
@@ -11,15 +11,37 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
+from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from kora.errors import StartError
+from kora.errors import RefusedError, StartError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+_PAUSE_BYTES: Final = 4_096
+
+
+class Pause(BaseModel):
+    """An operator wants nothing more claimed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    who: str
+    at: AwareDatetime | None
+    fault: str | None = None
+    """why it cannot be told whether there is a pause, which counts as one"""
+
+    def said(self) -> str:
+        """Since when, and by whom."""
+        if self.fault is not None:
+            return self.fault
+        return f"by {self.who}" if self.at is None else f"by {self.who} since {self.at:%Y-%m-%d %H:%M:%S} UTC"
 
 
 class StateDir:
@@ -36,6 +58,8 @@ class StateDir:
         self._predecessors: dict[str, int] = {}
         self._kept: list[int] = []
         """the locks of predecessors whose marks cannot be removed: as long as they are held, nobody is found there"""
+        self._paused = path / "paused"
+        self._pause_fault: str | None = None
         self._unreadable = False
         self._unwritable = False
         try:
@@ -94,6 +118,53 @@ class StateDir:
         if self._own is not None:
             self._remove(self._own)
 
+    def pause(self, who: str, at: datetime) -> None:
+        """From now on, and after every restart, nothing is claimed; a pause that there is already stays as it is.
+
+        Raises `RefusedError` when that cannot be written: nothing was changed.
+        """
+        if (pause := self.paused()) is not None and pause.fault is None:
+            return
+        fresh = self.path / "paused.new"
+        try:
+            with fresh.open("wb") as file:
+                file.write(Pause(who=who, at=at).model_dump_json(exclude_none=True).encode())
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self._paused)
+            _sync(self.path)
+        except OSError as error:
+            raise _unwritten(self._paused, error) from None
+
+    def resume(self) -> None:
+        """Claims may be made again. Raises `RefusedError` when that cannot be written."""
+        try:
+            self._paused.unlink(missing_ok=True)
+            _sync(self.path)
+        except OSError as error:
+            raise _unwritten(self._paused, error) from None
+
+    def paused(self) -> Pause | None:
+        """The pause, if there is one; one with its `fault`, if that cannot be told. For any thread."""
+        try:
+            with self._paused.open("rb") as file:
+                return Pause.model_validate_json(file.read(_PAUSE_BYTES))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is damaged"
+            fault = f"{self._paused} cannot be read ({why}), which counts as a pause; `resume` takes it away"
+            return Pause(who="", at=None, fault=fault)
+
+    def is_paused(self) -> bool:
+        """Whether there is a pause; what cannot be read is one, and is said once."""
+        pause = self.paused()
+        fault = None if pause is None else pause.fault
+        if fault is not None and fault != self._pause_fault:
+            logger.warning("{}", fault)
+        self._pause_fault = fault
+        return pause is not None
+
     def close(self) -> None:
         """Leave."""
         if self._own_fd >= 0:
@@ -140,6 +211,10 @@ def _unusable(path: Path, error: OSError) -> StartError:
         f"{path}: the state directory cannot be used: {error.strerror}. "
         "Make it writable, or set runtime.state_dir to a directory that can be written and has room."
     )
+
+
+def _unwritten(path: Path, error: OSError) -> RefusedError:
+    return RefusedError(f"{path}: cannot be written: {error.strerror}; make the directory writable, with room to spare")
 
 
 def _seize(path: Path) -> int | None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kora.agents.containment import Containment
+    from kora.app.operators import Operators
     from kora.clock import TimeSource
     from kora.config import Settings
     from kora.state_dir import StateDir
@@ -66,6 +67,7 @@ def parts(
     open_writer: Callable[[], Writer],
     open_reader: Callable[[], Reader],
     predecessors: StateDir,
+    operators: Operators,
     time_source: TimeSource,
 ) -> tree.Parts:
     """What the actors are made of."""
@@ -75,6 +77,11 @@ def parts(
         open_writer=open_writer,
         open_reader=open_reader,
         predecessors=predecessors,
+        gate=operators.gate,
+        serve=operators.serve,
+        on_transition=operators.state.note,
+        show_state=operators.state.show,
+        ended=operators.ended,
         time_source=time_source,
         lease_seconds=settings.poller.lease_seconds,
         poll_interval_seconds=settings.poller.poll_interval_seconds,

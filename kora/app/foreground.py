@@ -8,8 +8,8 @@ from loguru import logger
 
 from actors.supervision import SupervisionError
 from kora import logging
+from kora.app import rereading
 from kora.app.runtime import Runtime
-from kora.config import load
 from kora.errors import KoraError
 from kora.signals import Signals
 
@@ -24,10 +24,7 @@ _LOOK_SECONDS: Final = 0.1
 def _update(runtime: Runtime, path: Path) -> None:
     """Go on by the file as it is now. Where it is wrong, or cannot be followed, the runtime goes on as before."""
     try:
-        settings = load(path)
-        for line in runtime.reread(settings) or ("nothing has changed",):
-            logger.info("configuration: {}", line)
-        runtime.update(settings)
+        rereading.follow(runtime, path)
     except (KoraError, SupervisionError) as error:
         logger.error("the configuration was not followed: {}", error)
 
@@ -36,7 +33,7 @@ def run(settings: Settings, *, until_idle: bool) -> int:
     """Work the board until told to stop, or until there is nothing left to wait for. The process's exit code."""
     logging.configure(settings.runtime.log_level, log_format=settings.runtime.log_format)
     try:
-        with Signals() as signals, Runtime(settings) as runtime:
+        with Signals() as signals, Runtime(settings, signals=signals) as runtime:
             logging.identify(runtime.runtime_id)
             logger.info(
                 "runtime {} works {} with {} workers",

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from loguru import logger
+
+from kora.config import load
 from kora.domain.resolution import StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from actors.post import Post
     from actors.supervision import Change
+    from kora.app.runtime import Runtime
     from kora.config import Settings
 
-_NEXT_START: Final = ("runtime.", "notify.", "supervisor.max_retired")
+_NEXT_START: Final = ("runtime.", "notify.", "admin.", "supervisor.max_retired")
 """how the keys begin that are only read when a runtime starts …"""
 _IN_THE_TREE: Final = "runtime.tick_seconds"
 """… but this one, which actors are given"""
@@ -33,6 +38,24 @@ def lines(old: Settings, new: Settings, changes: Sequence[Change]) -> tuple[str,
         *(f"{key}: changed" for key in keys if key == _AT_ONCE),
         *(f"{key}: changed, and heeded with the next start" for key in later),
     )
+
+
+def preview(runtime: Runtime, path: Path) -> tuple[str, ...]:
+    """What `follow` would do, a line for each thing. Raises as that."""
+    return runtime.reread(load(path))
+
+
+def follow(runtime: Runtime, path: Path) -> tuple[str, ...]:
+    """Go on by the configuration file as it is now, as the log says; what was changed, a line for each thing.
+
+    Raises `ConfigurationError` when it is wrong, and as `Runtime.update`.
+    """
+    settings = load(path)
+    changes = runtime.reread(settings)
+    for line in changes or ("nothing has changed",):
+        logger.info("configuration: {}", line)
+    runtime.update(settings)
+    return changes
 
 
 def end_agents(posts: Sequence[Post], patience_seconds: float, wait: Callable[[float], object]) -> None:

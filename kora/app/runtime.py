@@ -30,13 +30,14 @@ from kora import __version__
 from kora.agents.containment import Containment
 from kora.agents.record import await_closed
 from kora.app import assembly, reports, rereading
-from kora.app.housekeeping import Housekeeping
+from kora.app.beside import Beside
+from kora.app.idleness import Idleness
+from kora.app.operators import Operators
 from kora.clock import SystemTime
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.domain.state import BOOTED, PrimaryState
-from kora.errors import StartError, StoreError, StoreUnavailableError
-from kora.notify import Notifier
+from kora.errors import StartError, StoreError
 from kora.state_dir import StateDir
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord
@@ -69,14 +70,13 @@ class Runtime:
     Opening refuses with a `KoraError` that says why, before anything is changed; `start` begins to work the board.
     """
 
-    def __init__(self, settings: Settings, *, plan: Plan = tree.supervision) -> None:
+    def __init__(self, settings: Settings, *, plan: Plan = tree.supervision, signals: Signals | None = None) -> None:
         self._settings = settings
+        self._signals = signals
         self._plan = plan
         self._opened = ExitStack()
         self._failure: Report | None = None
         self._held: Held | None = None
-        self._outstanding: Outstanding | None = None
-        """as it was when the store was last written"""
         try:
             self._open()
         except BaseException:
@@ -94,8 +94,11 @@ class Runtime:
         )
         self._reader = self._store.reader()
         self._opened.callback(self._reader.close)
+        self._idleness = Idleness(self._reader)
         self.runtime_id = new_id()
         self._record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
+        self._operators = Operators(settings, self._state_dir, self._store, self._record)
+        self._opened.callback(self._operators.close)
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
         self._opened.callback(await_closed, _RECORDS_SECONDS)
@@ -109,27 +112,19 @@ class Runtime:
         self._opened.callback(self._end_agents)
         self._random = Random()
         self._supervise()
-        self._attend()
-
-    def _attend(self) -> None:
-        """Make ready what goes on beside the actors."""
-        settings = self._settings
-        self._housekeeping = Housekeeping(
-            settings.runtime.state_dir,
-            keep_days=settings.runtime.keep_days,
+        self.console = self._operators.attach(
+            supervisor=self._supervisor,
+            directory=self._directory,
+            settings=lambda: self._settings,
+            posts=lambda: self._posts,
+            reread=lambda: rereading.preview(self, self._settings.path),
+            update=lambda: rereading.follow(self, self._settings.path),
+            signals=self._signals,
             time_source=self._time,
-            live=self._is_live,
         )
-        self._opened.callback(self._housekeeping.close)
-        self._notifier = Notifier(
-            settings.notify.command,
-            on=settings.notify.on,
-            timeout_seconds=settings.notify.timeout_seconds,
-            open_reader=self._store.reader,
-            chain_id=self.runtime_id,
-            workdir=settings.path.parent,
-        )
-        self._opened.callback(self._notifier.close)
+        reader = self._store.reader
+        self._beside = Beside(settings, reader, self.runtime_id, live=self._is_live, time_source=self._time)
+        self._opened.callback(self._beside.close)
 
     def _supervise(self) -> None:
         self._directory = Directory()
@@ -149,6 +144,7 @@ class Runtime:
             open_writer=self._open_writer,
             open_reader=self._store.reader,
             predecessors=self._state_dir,
+            operators=self._operators,
             time_source=self._time,
         )
         # The same one whenever it is asked for, so that the Poller stays as it is.
@@ -169,14 +165,16 @@ class Runtime:
         # What is there now stays: there is no use in looking through it for garbage again and again.
         gc.freeze()
         gc.set_threshold(_YOUNG_OBJECTS)
+        if (pause := self._state_dir.paused()) is not None:
+            logger.warning("paused {}: nothing is claimed until `kora-actors resume`", pause.said())
+        self._operators.start()
         # The gates have passed; said before anybody starts, it is the first thing that the StateHolder hears.
         self._directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         try:
             self._supervisor.start(_START_SECONDS)
         except (GaveUpError, CommandTimeoutError) as error:
             raise StartError(f"the actors could not be started: {error}") from None
-        self._housekeeping.start()
-        self._notifier.start()
+        self._beside.start()
 
     def tell(self, name: str, message: object) -> None:
         """Send a message to an actor's name."""
@@ -218,16 +216,15 @@ class Runtime:
         return self._reader.outstanding()
 
     def is_idle(self) -> bool:
-        """Whether nothing is left that this runtime could come to work. A store that cannot be read has not said so."""
-        with suppress(StoreUnavailableError):
-            if self._outstanding is None or self._reader.changed():
-                self._outstanding = None
-                self._outstanding = self._reader.outstanding()
-            return not self._outstanding.any
-        return False
+        """Whether nothing is left that this runtime could come to work; see `Idleness`."""
+        return self._idleness.is_idle()
 
     def wait(self, timeout: float) -> bool:
-        """Wait for as long, or until the supervisor has given up; True when it has."""
+        """Wait for as long, or until the supervisor has given up; True when it has.
+
+        What operators ask for that only this thread may do is done meanwhile: whoever drives a runtime calls this.
+        """
+        self._operators.main.serve()
         self._failure = self._failure or self._supervisor.wait_failed(timeout)
         self._listen(0.0)
         return self._failure is not None
@@ -239,6 +236,7 @@ class Runtime:
         over, and after a further signal everything, is ended at once.
         """
         settings = self._settings
+        self._operators.begin_to_end()
         deadline = self._time.boot_seconds() + settings.control.drain_seconds
         patience = deadline + assembly.longest_grace(settings) + ABORT_SECONDS
         aborted = at_once = False

@@ -81,19 +81,24 @@ callable = "agents.counting:run"
 ```
 """,
     "supervisor.children": """\
-One table for each child that is to be treated otherwise: `clock`, `state_holder`, `ledger`, `worker` (all Workers),
-`heartbeat`, `control`, `poller`. They share these keys. The `state_holder`, which only mirrors, may also be
-"temporary": never restarted. An actor that hangs cannot be ended, since a thread cannot: its name goes to a successor,
-what it still does counts for nothing, and its thread is left behind. What is slow about an agent is no hang.
+One table for each child that is to be treated otherwise: `admin`, `clock`, `state_holder`, `ledger`, `worker` (all
+Workers), `heartbeat`, `control`, `poller`. They share these keys. The `state_holder`, which only mirrors, and `admin`,
+which only serves the admin API, may also be "temporary": never restarted. An actor that hangs cannot be ended, since a
+thread cannot: its name goes to a successor, what it still does counts for nothing, and its thread is left behind. What
+is slow about an agent is no hang.
 
-The Workers stand under a supervisor of their own (`workers`), and so does the `state_holder` (`mirror`); both keep to
-the same limits. When the Workers' gives up, that is one restart for the one above it; when the mirror's does, it is
-left out and the work goes on.
+The Workers stand under a supervisor of their own (`workers`), and so do the `state_holder` (`mirror`) and `admin`
+(`faces`); all keep to the same limits. When the Workers' gives up, that is one restart for the one above it; when the
+mirror's or the faces' does, it is left out and the work goes on.
 
 ```toml
 [supervisor.children.worker]
 shutdown_seconds = 30
 ```
+""",
+    "admin": """\
+The API is HTTP and JSON on the unix socket `admin.sock` in `runtime.state_dir`, for this user alone; see
+`kora-actors repl`. What is changed here is heeded with the next start.
 """,
     "notify": """\
 The command is run once for each notice of this runtime's own, one at a time, in the folder of the configuration

@@ -50,7 +50,7 @@ class Child(Section):
 
     restart: Literal["permanent", "transient"] = Field(
         "permanent",
-        description='restarted always, or unless it ended normally; state_holder may also be "temporary": never',
+        description='restarted always, or unless it ended normally; state_holder and admin also "temporary": never',
     )
     shutdown_seconds: Seconds = Field(5.0, description="how long it may take to stop")
     start_seconds: PositiveSeconds = Field(10.0, description="how long it may take to start")
@@ -81,6 +81,7 @@ class Observer(Child):
 class Children(Section):
     """The supervisor's children by name; `worker` stands for all Workers."""
 
+    admin: Observer = Observer()
     clock: Child = Child()
     state_holder: Observer = Observer()
     ledger: Child = Child()
@@ -158,6 +159,18 @@ class Notify(Section):
     timeout_seconds: PositiveSeconds = Field(30.0, description="how long the command may take before it is killed")
 
 
+class Admin(Section):
+    """How much the admin API, on its socket in the state directory, takes of its clients."""
+
+    max_connections: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        128, description="how many clients may be connected at a time; further ones are turned away"
+    )
+    stall_seconds: PositiveSeconds = Field(
+        10.0, description="how long the client of a stream may read nothing before it is dropped"
+    )
+    request_seconds: PositiveSeconds = Field(10.0, description="how long a request may take to arrive")
+
+
 class Document(Section):
     """The whole file."""
 
@@ -170,6 +183,7 @@ class Document(Section):
     agents: Mapping[AgentName, Agent] = Field(default_factory=dict)
     control: Control = Control()
     notify: Notify = Notify()
+    admin: Admin = Admin()
 
     @model_validator(mode="before")
     @classmethod

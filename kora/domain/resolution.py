@@ -17,6 +17,7 @@ _RETRY_SECONDS: Final = 60.0
 _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
 _YEAR_SECONDS: Final = 366 * 86_400.0
+RELEASED_BY_OPERATOR: Final = "released by an operator"
 EXIT_TEMPORARY: Final = 75
 EXIT_DENIED: Final = 77
 
@@ -37,6 +38,7 @@ class StopReason(StrEnum):
     LEASE_LOST = "lease_lost"
     DRAINED = "drained"
     WORKER_RESTARTED = "worker_restarted"
+    OPERATOR = "operator"
     TIMED_OUT = "timed_out"
     STALLED = "stalled"
 
@@ -275,5 +277,7 @@ def _stopped(reason: StopReason) -> _Verdict:
             return _Verdict(Resolution.FAILED_RETRYABLE, "made no progress", _STALLED_SECONDS, Reason.STALLED)
         case StopReason.DRAINED:
             return _Verdict(Resolution.RELEASED, "the runtime was drained")
+        case StopReason.OPERATOR:
+            return _Verdict(Resolution.RELEASED, RELEASED_BY_OPERATOR)
         case StopReason.WORKER_RESTARTED | StopReason.LEASE_LOST:
             return _Verdict(Resolution.RELEASED, "its worker was restarted")

@@ -36,6 +36,9 @@ class DegradationReason(StrEnum):
 CLAIM_ACQUIRED: Final = "claim acquired"
 CLAIM_RELEASED: Final = "claim released"
 BOOTED: Final = "all boot gates pass"
+OPERATOR_PAUSED: Final = "operator paused"
+OPERATOR_CLEARED: Final = "operator clears by reset"
+PERMISSION_CHANGED: Final = "claim permission changed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,24 @@ def transition(state: OperationalState, target: PrimaryState) -> OperationalStat
         msg = f"no transition from {state.primary_state} to {target}"
         raise InvalidTransitionError(msg)
     return replace(state, primary_state=target)
+
+
+def standing(
+    state: OperationalState, permission: ClaimPermission, reasons: frozenset[DegradationReason]
+) -> tuple[OperationalState, str] | None:
+    """The state with this permission and these reasons, and the trigger; None when it has them already.
+
+    An operator's pause, and its end, move the primary state, where the table has the arrow.
+    """
+    if (state.claim_permission, state.degradation_reasons) == (permission, reasons):
+        return None
+    was_paused, is_paused = (DegradationReason.OPERATOR in each for each in (state.degradation_reasons, reasons))
+    target, trigger = state.primary_state, PERMISSION_CHANGED
+    if is_paused and not was_paused and allowed(target, PrimaryState.PAUSED):
+        target, trigger = PrimaryState.PAUSED, OPERATOR_PAUSED
+    elif was_paused and not is_paused and target is PrimaryState.PAUSED:
+        target, trigger = PrimaryState.READY, OPERATOR_CLEARED
+    return OperationalState(target, permission, reasons), trigger
 
 
 def mirror(state: OperationalState, *, held: bool) -> tuple[PrimaryState, str] | None:

@@ -8,10 +8,10 @@ import sys
 from typing import Final, TextIO
 
 from kora.logging.letters import escaped
-from kora.logging.lines import LEVELS, Lines, LogFormat
-from kora.logging.outlet import LINES_WAITING, Outlet
+from kora.logging.lines import LEVELS, Lines, LogFormat, Said, shown
+from kora.logging.outlet import LINES_WAITING, Listener, Outlet
 
-__all__ = ["LINES_WAITING", "configure", "escaped", "identify", "shutdown"]
+__all__ = ["LINES_WAITING", "Said", "configure", "escaped", "identify", "listen", "shown", "shutdown"]
 
 
 def configure(
@@ -52,6 +52,15 @@ def identify(runtime_id: str) -> None:
     """From now on each line of JSON names this runtime."""
     for outlet in _current:
         outlet.lines.runtime_id = runtime_id
+
+
+def listen(listener: Listener) -> None:
+    """From now on, until `shutdown`, the listener is told of each record that is logged, in the thread that logs.
+
+    It must be quick, must not raise, and must not log. Where no log was configured it hears nothing.
+    """
+    for outlet in _current:
+        outlet.listeners.append(listener)
 
 
 def shutdown() -> None:

@@ -24,8 +24,8 @@ _ID_CHARACTERS: Final = 36
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What a record says, in the order in which machines read it."""
+class Said:
+    """What a record says, in the order in which machines read it; with no secrets."""
 
     time: datetime
     level: str
@@ -37,7 +37,7 @@ class _Said:
     exception: str | None
 
 
-_KEYS: Final = tuple(field.name for field in fields(_Said))
+_KEYS: Final = tuple(field.name for field in fields(Said))
 
 
 class Lines:
@@ -51,12 +51,12 @@ class Lines:
         self._coloured = coloured
         self._is_json = log_format == "json"
 
-    def of(self, message: Message) -> str:
-        """The record's line; further lines of a text are set in, so that no message can pass for a line of its own."""
+    def said(self, message: Message) -> Said:
+        """What the record says."""
         record = message.record
         extra = record["extra"]
         thread = "runtime" if record["thread"].name == "MainThread" else record["thread"].name
-        said = _Said(
+        return Said(
             time=record["time"],
             level=record["level"].name,
             actor=str(extra.get("actor", thread)),
@@ -66,27 +66,35 @@ class Lines:
             message=self._redacted(record["message"]),
             exception=_known(self._redacted(str(message).strip("\n")) or None),
         )
+
+    def of(self, said: Said) -> str:
+        """Its line; further lines of a text are set in, so that no message can pass for a line of its own."""
         return (_object(said) if self._is_json else self._text(said)) + "\n"
 
     def note(self, text: str) -> str:
         """The log's own word, on what it could not write."""
         if not self._is_json:
             return f"({text})\n"
-        return _object(_Said(datetime.now(UTC), "WARNING", "log", self.runtime_id, None, None, text, None)) + "\n"
+        return _object(Said(datetime.now(UTC), "WARNING", "log", self.runtime_id, None, None, text, None)) + "\n"
 
-    def _text(self, said: _Said) -> str:
+    def _text(self, said: Said) -> str:
         level = f"{said.level:<8}"
         if self._coloured and said.level in _COLOURS:
             level = f"\x1b[{_COLOURS[said.level]}m{level}\x1b[0m"
-        first, *others = [escaped(line) for line in said.message.split("\n")]
+        first, *others = shown(said)
         about = ", ".join(_about(said))
         head = f"{said.time:%Y-%m-%d %H:%M:%S.%f}"[:-3]
-        others += [escaped(line) for line in (said.exception or "").split("\n") if line]
         lines = [f"{head} {level} {escaped(said.actor):<12} {first}" + (f" ({about})" if about else "")]
         return "\n".join([*lines, *(f"    {line}" for line in others)])
 
 
-def _object(said: _Said) -> str:
+def shown(said: Said) -> list[str]:
+    """The message's lines and the exception's, none of which holds a control character."""
+    lines = [escaped(line) for line in said.message.split("\n")]
+    return lines + [escaped(line) for line in (said.exception or "").split("\n") if line]
+
+
+def _object(said: Said) -> str:
     time = said.time.astimezone(UTC).replace(tzinfo=None)
     values = {name: _sound(getattr(said, name)) for name in _KEYS}
     # In ASCII, so that no stream's encoding can spoil it.
@@ -104,7 +112,7 @@ def _known(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _about(said: _Said) -> Iterator[str]:
+def _about(said: Said) -> Iterator[str]:
     """What the record is about, as far as its message does not say so."""
     for name, value in (("ticket", said.ticket), ("attempt", said.attempt)):
         if value and value not in said.message:

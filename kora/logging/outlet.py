@@ -6,13 +6,16 @@ import os
 import select
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Final, NamedTuple, TextIO, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from loguru import Message
 
-    from kora.logging.lines import Lines
+    from kora.logging.lines import Lines, Said
 
+Listener: TypeAlias = "Callable[[Said], None]"
 LINES_WAITING: Final = 10_000
 _FLUSH_SECONDS: Final = 2.0
 
@@ -33,6 +36,7 @@ class Outlet:
 
     def __init__(self, stream: TextIO, lines: Lines) -> None:
         self.lines = lines
+        self.listeners: list[Listener] = []
         self._stream = stream
         self._waiting: deque[str] = deque()
         self._dropped = 0
@@ -46,7 +50,10 @@ class Outlet:
 
     def take(self, message: Message) -> None:
         """Queue the record's line; returns at once."""
-        line = self.lines.of(message)
+        said = self.lines.said(message)
+        for listener in list(self.listeners):
+            listener(said)
+        line = self.lines.of(said)
         with self._changed:
             if len(self._waiting) >= LINES_WAITING:
                 self._waiting.popleft()

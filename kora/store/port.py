@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -242,6 +242,22 @@ class Board(Protocol):
 
     def reassign(self, ticket_id: str, to_actor_id: str, *, who: str) -> Ticket:
         """Another actor's from now on. Refused while it is worked, and when it is final."""
+
+    def record(
+        self,
+        verb: str,
+        target: str,
+        *,
+        before: Mapping[str, object],
+        after: Mapping[str, object],
+        who: str,
+        event_id: str,
+    ) -> None:
+        """What an operator did to something other than a ticket's row is on record, as `kora.operator.acted`.
+
+        Nothing else is changed. One whose id stands in the log already is not written again: so whoever lost an answer
+        may ask once more.
+        """
 
     def close(self) -> None:
         """Give the connection back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kora.domain.ticket import NewTicket, Ticket
 from kora.store import sqlite_add, sqlite_verbs
@@ -42,6 +42,20 @@ class SqliteBoard:
         """It is another actor's."""
         with changing(self._connection, self._place, who) as change:
             return sqlite_verbs.reassign(change, ticket_id, to_actor_id)
+
+    def record(
+        self,
+        verb: str,
+        target: str,
+        *,
+        before: Mapping[str, object],
+        after: Mapping[str, object],
+        who: str,
+        event_id: str,
+    ) -> None:
+        """What an operator did to something other than a ticket's row is on record, once."""
+        with changing(self._connection, self._place, who) as change:
+            change.record(verb, target, before=before, after=after, event_id=event_id)
 
     def close(self) -> None:
         """Give the connection back."""

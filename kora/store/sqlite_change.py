@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +12,7 @@ from kora.domain.events import EventType
 from kora.store.sqlite_clock import now_for_writing_us
 from kora.store.sqlite_connection import Place, writing
 from kora.store.sqlite_log import ChainLog
-from kora.store.sqlite_statements import TALLY
+from kora.store.sqlite_statements import IS_IN_LOG, TALLY
 from kora.store.sqlite_turn import MINUTE_US
 
 
@@ -31,6 +31,15 @@ class Change:
         """The log says who did what to which ticket; of its fields, those that it changed."""
         payload = {"who": self.who, "verb": verb, "target": ticket_id, "before": before, "after": after}
         self.log.append(EventType.OPERATOR_ACTED, payload, ticket_id=ticket_id, ticket_no=ticket_no)
+
+    def record(
+        self, verb: str, target: str, *, before: Mapping[str, object], after: Mapping[str, object], event_id: str
+    ) -> None:
+        """The log says who did what, of no ticket; not again, if it has the event of this id."""
+        (known,) = self.connection.execute(IS_IN_LOG, (event_id,)).fetchone()
+        if not known:
+            payload = {"who": self.who, "verb": verb, "target": target, "before": before, "after": after}
+            self.log.append(EventType.OPERATOR_ACTED, payload, event_id=event_id)
 
     def tally(self, what: str, count: int, *, worked_us: int = 0) -> None:
         """So many more of these, for the report."""

@@ -22,7 +22,9 @@ def with_holder(make: Callable | None):
     def plan(parts, posts):
         made = tree.supervision(parts, posts)
         (mirror,) = [child for child in made.children if child.name == MIRROR]
-        holders = [holder.model_copy(update={"actor": make}) for holder in mirror.children if make is not None]
+        holders = [
+            holder.model_copy(update={"actor": make, "arguments": {}}) for holder in mirror.children if make is not None
+        ]
         other = mirror.model_copy(update={"children": tuple(holders)})
         return made.model_copy(
             update={"children": tuple(other if child is mirror else child for child in made.children)}

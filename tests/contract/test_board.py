@@ -8,6 +8,7 @@ import pytest
 from kora.clock import from_us
 from kora.domain.control import ClaimPermission
 from kora.domain.events import Event, EventType, NewEvent
+from kora.domain.ids import new_id
 from kora.domain.ticket import NewTicket, Status, Ticket
 from kora.errors import NotFoundError
 
@@ -199,3 +200,28 @@ def test_the_store_shows_where_it_is(store):
     assert "kora.db" in store.url
     with store as same:
         assert same is store
+
+
+def test_what_an_operator_did_to_a_runtime_is_on_record_once(store, reader):
+    said = {"before": {"paused": False}, "after": {"paused": True}, "who": "ann", "event_id": new_id()}
+    with closing(store.board()) as board:
+        for _ in range(2):
+            board.record("pause", "the runtime", **said)
+        board.record("resume", "the runtime", before={}, after={}, who="bob", event_id=new_id())
+
+    first, second = reader.events()
+    assert (first.event_type, first.chain_id, first.ticket_id) == (
+        EventType.OPERATOR_ACTED,
+        "workspace:workspace",
+        None,
+    )
+    assert first.event_id == said["event_id"]
+    assert first.payload == {
+        "who": "ann",
+        "verb": "pause",
+        "target": "the runtime",
+        "before": {"paused": False},
+        "after": {"paused": True},
+    }
+    assert second.payload["who"] == "bob"
+    assert reader.verify().fault is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
 from actors.clock import Clock
@@ -26,7 +27,7 @@ def make(world, name, seat):
         LEDGER: lambda: _ledger(world, seat, common),
         STATE_HOLDER: lambda: StateHolder(seat),
         HEARTBEAT: lambda: Heartbeat(seat, interval_seconds=world.heartbeat_seconds, **common),
-        CONTROL: lambda: Control(seat, open_reader=world.shelf.reader, time_source=world.time),
+        CONTROL: lambda: Control(seat, open_reader=world.shelf.reader, gate=world, time_source=world.time),
         POLLER: lambda: Poller(
             seat, workers=len(WORKERS), poll_interval_seconds=5, time_source=world.time, random=Random(1)
         ),
@@ -46,6 +47,7 @@ def _ledger(world, seat, common):
         lingering=world.lingering,
         lease_seconds=world.lease_seconds,
         max_attempts=1_000_000,
+        ended=Counter(),
         **common,
     )
     return ledger

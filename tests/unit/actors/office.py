@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from actors.ledger import Ledger
 from actors.messages import Announce, Order, Tick, Work
 from actors.names import LEDGER, worker_names
@@ -38,6 +40,7 @@ class Office:
         self.predecessors = NoPredecessors()
         self.ledger = None
         self.lingering = frozenset()
+        self.ended = Counter()
 
     def sit(self):
         """A new Ledger; the answers of the Workers are the test's."""
@@ -52,6 +55,7 @@ class Office:
                 lease_seconds=600.0,
                 tick_seconds=self.tick_seconds,
                 max_attempts=10,
+                ended=self.ended,
                 time_source=self.stage.time,
             ),
         )

@@ -72,10 +72,20 @@ class Shelf:
     def shut(self, *, is_readable):
         """From now on nothing is permitted, as the store says or because it cannot be read."""
         self.permission, self.is_readable = ClaimPermission.NONE, is_readable
-        self.permitted_until = min(self.permitted_until, self.world.time.seconds + PERMISSION_SECONDS)
+        self.will_be_shut()
 
     def permit(self):
-        self.permission, self.is_readable, self.permitted_until = ClaimPermission.NORMAL, True, float("inf")
+        self.permission, self.is_readable = ClaimPermission.NORMAL, True
+        self.may_be_open()
+
+    def will_be_shut(self):
+        """Nothing may be claimed any more once the last permission has run out."""
+        self.permitted_until = min(self.permitted_until, self.world.time.seconds + PERMISSION_SECONDS)
+
+    def may_be_open(self):
+        """Nothing may keep the runtime from claiming."""
+        if self.is_readable and self.permission is ClaimPermission.NORMAL and not self.world.has_pause:
+            self.permitted_until = float("inf")
 
     def note(self, what=None):
         self.history.append(len(self.world.held()) if what is None else what)

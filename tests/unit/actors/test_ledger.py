@@ -9,17 +9,19 @@ import pytest
 from actors.messages import (
     Announce,
     Append,
+    Describe,
     Drain,
     Ended,
     Flush,
     Held,
     Lost,
     Order,
+    Poll,
     Refresh,
     Refreshed,
+    Resume,
     Settled,
     Tick,
-    Wake,
     WhatRuns,
 )
 from actors.names import HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER
@@ -96,7 +98,7 @@ def test_an_emptied_board_is_told_and_ends_the_order(office, stage):
     office.add(1)
     office.hear(Tick(now=stage.time.seconds))
     assert len(office.works()) == 1
-    assert Wake() in stage.said(POLLER)
+    assert Poll() in stage.said(POLLER)
 
 
 def test_a_refresh_is_confirmed_to_the_worker_and_a_refused_one_is_lost(office, stage):
@@ -290,7 +292,7 @@ def test_what_was_returned_to_the_board_wakes_the_poller_after_it_heard_that_the
     stage.time.seconds += 601
     office.hear(Order(want=3, permitted_until=stage.time.seconds + 5), Tick(now=stage.time.seconds))
     messages = stage.said(POLLER)
-    assert messages[-1] == Wake()
+    assert messages[-1] == Poll()
     assert any(isinstance(message, Held) and message.exhausted for message in messages[:-1])
 
 
@@ -298,7 +300,7 @@ def test_a_new_ledger_wakes_the_poller_for_what_was_added_while_there_was_none(o
     office.ledger.on_failure()
     stage.said(POLLER)
     office.sit()
-    assert Wake() in stage.said(POLLER)
+    assert Poll() in stage.said(POLLER)
 
 
 @pytest.mark.parametrize(
@@ -390,3 +392,33 @@ def test_an_order_to_stop_does_not_overtake_an_event(office, stage):
     stage.directory.tell(LEDGER, Stop())
     first, *_ = stage.said(LEDGER)
     assert first == Append(events=(event,))
+
+
+def test_an_operators_drain_claims_nothing_until_it_is_taken_back_and_is_no_end_of_the_runtime(office, stage):
+    office.add(1)
+    office.man()
+    stage.said(RUNTIME)
+    office.hear(Drain(deadline=0.0, is_final=False))
+    office.order()
+    office.tick()
+    assert office.works() == {}
+    assert not any(held.drained for held in stage.said(RUNTIME))
+    office.hear(Resume())
+    office.order()
+    assert len(office.works()) == 1
+    office.hear(Drain(deadline=0.0), Resume())
+    assert office.ledger.facts()["draining"]
+
+
+def test_the_ends_that_are_written_are_counted_across_ledgers(office):
+    worker, claim = office.one_at_work()
+    office.hear(Ended(worker, claim.key, done(claim)))
+    office.sit()
+    assert office.ended == {"completed": 1}
+
+
+def test_it_tells_how_it_stands(office):
+    assert office.ledger.facts()["silent_workers"] == list(WORKERS)
+    office.one_at_work()
+    facts = office.ledger.on_receive(Describe())
+    assert (facts["incarnation"], facts["held"], facts["silent_workers"]) == (office.incarnation, 1, [])

@@ -9,7 +9,7 @@ from loguru import logger
 
 from actors.ahead import ENOUGH
 from actors.herald import LINES_A_TURN
-from actors.messages import Append, Drain, Ended, Held, Lost, Operate, Operated, Refresh, Settled, Tick, Wake, WhatRuns
+from actors.messages import Append, Drain, Ended, Held, Lost, Operate, Operated, Poll, Refresh, Settled, Tick, WhatRuns
 from actors.names import POLLER
 from kora.agents.port import Lease
 from kora.domain.events import EventType, NewEvent
@@ -233,11 +233,11 @@ def test_what_was_cancelled_is_found_also_when_the_turn_that_saw_it_failed(offic
     other = sqlite3.connect(office.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     office.hear(Append(events=(NewEvent(EventType.TRANSITIONED, {}),)), Tick(now=stage.time.seconds))
-    assert Wake() not in stage.said(POLLER)
+    assert Poll() not in stage.said(POLLER)
     other.execute("ROLLBACK")
     other.close()
     office.ledger.on_wake()
-    assert Wake() in stage.said(POLLER)
+    assert Poll() in stage.said(POLLER)
     assert Lost(work_attempt_id=claim.key.work_attempt_id) in lost(stage.said(worker))
 
 

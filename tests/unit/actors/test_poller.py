@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import count
 from random import Random
 
 import pytest
 
-from actors.messages import Drain, Held, Order, Permission, Tick, Wake
+from actors.messages import Drain, Held, Order, Permission, Poll, Tick
 from actors.names import LEDGER, POLLER
 from actors.poller import Poller
 from kora.domain.control import ClaimPermission
@@ -22,8 +23,12 @@ def poller(stage):
     )
 
 
-def permit(poller, stage, permission=ClaimPermission.NORMAL, seconds=5.0):
-    poller.on_receive(Permission(permission=permission, until=stage.time.seconds + seconds))
+VERSIONS = ((1, number) for number in count(1))
+
+
+def permit(poller, stage, permission=ClaimPermission.NORMAL, seconds=5.0, version=None):
+    version = version or next(VERSIONS)
+    poller.on_receive(Permission(version=version, permission=permission, until=stage.time.seconds + seconds))
 
 
 def held(number, *attempts, exhausted=False, due=None, each=1):
@@ -52,7 +57,24 @@ def test_it_asks_as_soon_as_it_is_permitted_for_as_many_as_there_are_workers(pol
 def test_without_a_normal_permission_it_asks_for_nothing(poller, stage, permission):
     permit(poller, stage, permission)
     tick(poller, stage)
-    assert stage.said(LEDGER) == []
+    assert stage.said(LEDGER) == [Order(want=0, permitted_until=stage.time.seconds + 5)]
+
+
+def test_the_order_that_stands_is_taken_back_at_once_and_as_often_as_it_hears_of_it(poller, stage):
+    permit(poller, stage)
+    stage.said(LEDGER)
+    for _ in range(2):
+        permit(poller, stage, ClaimPermission.NONE)
+    assert [order.want for order in stage.said(LEDGER)] == [0, 0]
+    permit(poller, stage)
+    assert [order.want for order in stage.said(LEDGER)] == [3]
+
+
+def test_a_permission_of_a_control_that_wakes_late_opens_nothing(poller, stage):
+    permit(poller, stage, ClaimPermission.NONE, version=(100, 1))
+    permit(poller, stage, version=(99, 7))
+    tick(poller, stage)
+    assert [order.want for order in stage.said(LEDGER)] == [0]
 
 
 def test_a_permission_that_ran_out_counts_as_none(poller, stage):
@@ -92,11 +114,11 @@ def test_it_sleeps_no_longer_than_until_the_next_ticket_falls_due(poller, stage)
     assert len(stage.said(LEDGER)) == 1
 
 
-def test_a_wake_or_an_end_ends_its_sleep(poller, stage):
+def test_a_poll_or_an_end_ends_its_sleep(poller, stage):
     permit(poller, stage, seconds=1_000)
     poller.on_receive(held(1, "a", exhausted=True))
     stage.said(LEDGER)
-    poller.on_receive(Wake())
+    poller.on_receive(Poll())
     assert len(stage.said(LEDGER)) == 1
     poller.on_receive(held(2, "a", exhausted=True))
     poller.on_receive(held(3))

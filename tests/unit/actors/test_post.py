@@ -265,7 +265,7 @@ def test_a_retired_worker_that_wakes_late_changes_nothing(place, make_claim):
     assert len(place.started) == 1
     assert place.post.advance(2) == []
     assert place.started[1:] == [new]
-    assert place.post.is_waited_for
+    assert place.post.waiting == 1
 
 
 def test_the_end_of_what_a_predecessor_began_begins_nothing_of_itself(place, make_claim):

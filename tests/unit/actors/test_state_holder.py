@@ -5,14 +5,23 @@ from __future__ import annotations
 import pytest
 from loguru import logger
 
-from actors.messages import Append, Held, Transition
+from actors.messages import Append, Held, Standing, Transition
 from actors.names import LEDGER, STATE_HOLDER
 from actors.state_holder import StateHolder
-from kora.domain.state import PrimaryState
+from kora.domain.control import ClaimPermission
+from kora.domain.state import OPERATOR_CLEARED, OPERATOR_PAUSED, PERMISSION_CHANGED, DegradationReason, PrimaryState
 
 
 def held(number, *attempts, incarnation=1):
     return Held(version=(incarnation, number), attempts=frozenset(attempts))
+
+
+def standing(number, *reasons, permission=None, generation=1):
+    permission = permission or (ClaimPermission.NONE if reasons else ClaimPermission.NORMAL)
+    return Standing(version=(generation, number), permission=permission, reasons=frozenset(reasons))
+
+
+PAUSE = DegradationReason.OPERATOR
 
 
 @pytest.fixture
@@ -91,3 +100,53 @@ def test_one_listener_that_raises_does_not_stop_the_others(stage):
     holder.on_receive(Transition(target=PrimaryState.READY, trigger="all boot gates pass"))
     assert heard == ["all boot gates pass"]
     assert holder.state.primary_state == "ready"
+
+
+def test_an_operators_pause_is_mirrored_and_its_end_goes_through_ready(holder, stage):
+    holder.on_receive(held(1, "a"))
+    stage.said(LEDGER)
+    holder.on_receive(standing(1))
+    holder.on_receive(standing(2, PAUSE))
+    holder.on_receive(standing(3, PAUSE))
+    [said] = [event.payload for message in stage.said(LEDGER) for event in message.events]
+    assert said == {
+        "from_primary_state": "active",
+        "to_primary_state": "paused",
+        "claim_permission": "none",
+        "degradation_reasons": ["operator"],
+        "trigger": OPERATOR_PAUSED,
+    }
+    holder.on_receive(standing(4))
+    assert recorded(stage) == [("paused", "ready", OPERATOR_CLEARED), ("ready", "active", "claim acquired")]
+
+
+def test_a_word_of_control_that_is_older_changes_nothing(holder, stage):
+    holder.on_receive(standing(1, PAUSE, generation=2))
+    stage.said(LEDGER)
+    holder.on_receive(standing(7, generation=1))
+    assert recorded(stage) == []
+    assert holder.state.primary_state == "paused"
+
+
+def test_what_is_permitted_changes_in_the_same_primary_state(holder, stage):
+    holder.on_receive(standing(1, permission=ClaimPermission.CRITICAL_ONLY))
+    assert recorded(stage) == [("ready", "ready", PERMISSION_CHANGED)]
+    assert holder.state.claim_permission == "critical_only"
+
+
+@pytest.mark.parametrize("words", [[held(1, "a"), standing(1, PAUSE)], [standing(1, PAUSE), held(1, "a")]])
+def test_a_holder_that_is_restarted_while_paused_adopts_that_silently(stage, words):
+    shown = []
+    holder = stage.put(STATE_HOLDER, lambda seat: StateHolder(seat, show=shown.append))
+    for word in words:
+        holder.on_receive(word)
+    assert recorded(stage) == []
+    assert shown[-1] == holder.state
+    assert holder.state.primary_state == "paused"
+    holder.on_receive(standing(2))
+    assert recorded(stage) == [("paused", "ready", OPERATOR_CLEARED), ("ready", "active", "claim acquired")]
+
+
+def test_a_runtime_that_begins_paused_says_so(holder, stage):
+    holder.on_receive(standing(1, PAUSE))
+    assert recorded(stage) == [("ready", "paused", OPERATOR_PAUSED)]

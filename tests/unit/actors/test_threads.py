@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -20,6 +21,15 @@ from tests.unit.actors.shelf import Shelf
 TICKETS = 1_500
 WORKERS = 3
 PATIENCE_SECONDS = 60.0
+
+
+class Served:
+    """An API that nobody asks."""
+
+    def check(self):
+        """All is well."""
+
+    close = check
 
 
 class Attempt:
@@ -55,6 +65,7 @@ class Everything:
         self.attempts = []
         self.done = threading.Event()
         self.broken = []
+        self.ended_by_resolution = Counter()
 
     @property
     def seconds(self):
@@ -88,6 +99,9 @@ class Everything:
         attempt.outcome = Outcome(exit_code=0)
         attempt.on_end()
 
+    def is_paused(self):
+        return False
+
     def lingering(self):
         return frozenset()
 
@@ -114,6 +128,11 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
         open_writer=everything.open_writer,
         open_reader=lambda: SimpleNamespace(claim_permission=lambda: ClaimPermission.NORMAL, close=lambda: None),
         predecessors=everything,
+        gate=everything,
+        serve=Served,
+        on_transition=lambda *_: None,
+        show_state=lambda _: None,
+        ended=everything.ended_by_resolution,
         time_source=everything.time,
         lingering=everything.lingering,
         lease_seconds=600.0,
@@ -134,6 +153,7 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
     assert everything.done.wait(PATIENCE_SECONDS)
     assert supervisor.stop(PATIENCE_SECONDS) == []
     assert everything.broken == []
+    assert sum(everything.ended_by_resolution.values()) >= TICKETS
     assert all(len(attempt.answers) == 1 for attempt in everything.attempts)
     if asks:
         verdicts = {attempt.answers[0].verdict for attempt in everything.attempts}

@@ -40,6 +40,10 @@ class Together:
             self.trouble_the_store: 3,
             self.shut_the_gate: 1,
             self.open_the_gate: 3,
+            self.pause: 1,
+            self.drain_for_a_while: 1,
+            self.resume: 3,
+            self.release: 3,
             self.spoil_a_start: 2,
             self.cancel: 4,
             self.force_retry: 4,
@@ -114,6 +118,22 @@ class Together:
     def open_the_gate(self):
         self.world.shelf.permit()
 
+    def pause(self):
+        self.world.pause()
+
+    def drain_for_a_while(self):
+        self.world.drain_for_a_while(self.random.choice([0.0, 2.0]))
+
+    def resume(self):
+        self.world.resume()
+
+    def release(self):
+        """What runs there or waits there; the word may reach a successor, or come when it is over."""
+        worker = self.random.choice(WORKERS)
+        running, _ = self.world.posts[worker].holdings()
+        if running:
+            self.world.release(worker, self.random.choice(running))
+
     def spoil_a_start(self):
         self.world.start_fuse = self.random.choice(["before", "after"])
 
@@ -138,7 +158,8 @@ class Together:
         assert held <= world.at_posts(), "a claim is left without a Worker"
         lost = [agent for agent in world.running if agent.claim.key not in held]
         assert world.at_posts() - held <= {agent.claim.key for agent in lost}, "a dead claim waits to be begun"
-        assert all(agent.reason in {StopReason.LEASE_LOST, StopReason.WORKER_RESTARTED} for agent in lost)
+        reasons = {StopReason.LEASE_LOST, StopReason.WORKER_RESTARTED, StopReason.OPERATOR, StopReason.DRAINED}
+        assert all(agent.reason in reasons for agent in lost)
         rules.mirrored(world)
         rules.at_rest(world)
         rules.mirrored(world)

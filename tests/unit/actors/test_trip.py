@@ -33,6 +33,7 @@ from actors.messages import Append, Drain
 from actors.names import CLOCK, CONTROL, LEDGER, STATE_HOLDER
 from kora.domain.control import PERMISSION_SECONDS
 from kora.domain.operation import Verdict
+from kora.domain.resolution import StopReason
 from kora.domain.state import PrimaryState
 from tests.unit.actors import rules
 from tests.unit.actors.moments import (
@@ -70,8 +71,9 @@ class Trip:
             self.end_quickly,
             self.make_progress_and_ask,
             self.cancel_one,
+            self.pause_and_release,
             self.run_on,
-            self.run_on,
+            self.resume,
             self.work_off,
             self.reopen_one,
             self.drain,
@@ -108,6 +110,22 @@ class Trip:
         for agent in self.world.running:
             if agent.reason is not None:
                 agent.end()
+
+    def pause_and_release(self):
+        """An operator does; what runs goes on, but for the one that is given back."""
+        world = self.world
+        world.pause()
+        for agent in world.running[:1]:
+            world.release(agent.worker, agent.claim)
+        world.talk()
+        self.claimed_at_pause = world.shelf.claimed
+        for agent in world.running:
+            if agent.reason is not None:
+                agent.end()
+
+    def resume(self):
+        self.world.resume()
+        self.world.tick(TICK)
 
     def run_on(self):
         """No more progress is made, so that leases run out."""
@@ -212,6 +230,7 @@ def test_the_scenario_holds_what_it_says():
     assert {answer for _, heard in world.answers for answer in heard} == {Verdict.DISPATCHED}
     assert any(agent.lease.deadline > agent.started_at + LEASE for agent in world.agents), "nothing is refreshed"
     assert any(agent.ran_out_at is not None for agent in world.agents), "no lease runs out"
+    assert any(agent.reason is StopReason.OPERATOR for agent in world.agents), "nothing is released"
     assert any(agent.reason and agent.ran_out_at is None for agent in world.agents), "nothing is cancelled"
     assert world.shelf.claimed > len(world.agents), "nothing that waited is given back"
 

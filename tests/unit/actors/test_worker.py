@@ -9,6 +9,7 @@ from actors.gap import Gap
 from actors.messages import (
     AgentEnded,
     Announce,
+    Describe,
     Drain,
     Ended,
     Lost,
@@ -16,6 +17,8 @@ from actors.messages import (
     Operated,
     Progress,
     Refreshed,
+    Release,
+    Resume,
     Settled,
     Tick,
     WhatRuns,
@@ -585,3 +588,55 @@ def test_a_question_of_an_older_ledger_does_not_bring_its_work_back(place, make_
     place.worker.on_receive(WhatRuns(incarnation=4))
     place.give(make_claim(), incarnation=4)
     assert place.agents.started == []
+
+
+def test_an_operator_takes_a_drain_back_but_not_the_end_of_the_runtime(place, make_claim):
+    for is_final, begun in [(False, 1), (True, 0)]:
+        place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120, is_final=is_final))
+        place.worker.on_receive(Resume())
+        before = len(place.begun)
+        place.give(make_claim())
+        assert len(place.begun) - before == begun
+
+
+def test_what_an_operator_releases_is_ended_with_its_grace_and_eligible_at_once(place, make_claim):
+    claims = [make_claim() for _ in range(3)]
+    place.give(*claims)
+    first, attempt = claims[0].key.work_attempt_id, place.attempt
+    place.worker.on_receive(Release(work_attempt_id=claims[1].key.work_attempt_id))
+    assert [(ended.key, ended.settlement.summary, ended.settlement.is_forgiven) for ended in place.ends()] == [
+        (claims[1].key, "released by an operator", True)
+    ]
+    place.worker.on_receive(Release(work_attempt_id=first))
+    assert attempt.orders == [("stop", StopReason.OPERATOR)]
+    attempt.end(Outcome(signal=15, stop_reason=StopReason.OPERATOR))
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert (ended.key, ended.settlement.resolution, ended.settlement.summary, ended.settlement.sea_status) == (
+        claims[0].key,
+        "released",
+        "released by an operator",
+        "released",
+    )
+    assert ended.settlement.next_eligible_offset_seconds is None
+    assert place.begun == [claims[0], claims[2]]
+
+
+def test_a_release_that_comes_too_late_changes_nothing(place, make_claim):
+    claim, other = make_claim(), make_claim()
+    place.give(claim)
+    place.attempt.end(Outcome(exit_code=0))
+    place.worker.on_receive(Release(work_attempt_id=claim.key.work_attempt_id))
+    assert [ended.settlement.resolution for ended in place.ends()] == ["completed"]
+    place.give(other)
+    place.worker.on_receive(Release(work_attempt_id=claim.key.work_attempt_id))
+    assert place.attempt.orders == []
+
+
+def test_it_tells_what_it_is_at(place, make_claim):
+    assert place.worker.facts()["ticket_id"] is None
+    claims = [make_claim(), make_claim()]
+    place.give(*claims)
+    place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
+    facts = place.worker.on_receive(Describe())
+    assert (facts["ticket_id"], facts["waiting"], facts["draining"]) == (claims[0].key.ticket_id, 0, True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from actors.messages import Drain, Transition, Work
+from actors.messages import Drain, Recheck, Release, Resume, Transition, Work
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
 from actors.supervision import Directory, Seat, SupersededError
@@ -59,13 +59,14 @@ class World:
         self.is_tick_due = False
         self.start_fuse = None
         self.drain = None
+        self.has_pause = False
         self.heard = (0, 0)
         self.heard_drained = False
         self.directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         for name in ACTORS:
             self.man(name)
 
-    # --- for the actors: `Agent`, `Predecessors` ---
+    # --- for the actors: `Agent`, `Predecessors`, `Gate` ---
 
     def start(self, claim, lease, on_end, operations):
         assert claim.key not in {agent.claim.key for agent in self.agents}, "started twice"
@@ -91,6 +92,9 @@ class World:
 
     def forget(self, runtimes):
         pass
+
+    def is_paused(self):
+        return self.has_pause
 
     # --- who is there ---
 
@@ -209,6 +213,28 @@ class World:
         for name in (POLLER, LEDGER, *WORKERS):
             self.directory.tell(name, drain)
 
+    def pause(self):
+        """An operator wants nothing more claimed."""
+        self.has_pause = True
+        self.shelf.will_be_shut()
+        self.directory.tell(CONTROL, Recheck())
+
+    def drain_for_a_while(self, seconds):
+        """An operator wants nothing claimed, and what runs ended."""
+        self.pause()
+        for name in (LEDGER, *WORKERS):
+            self.directory.tell(name, Drain(deadline=self.time.seconds + seconds, is_final=False))
+
+    def resume(self):
+        self.has_pause = False
+        self.shelf.may_be_open()
+        self.directory.tell(CONTROL, Recheck())
+        for name in (LEDGER, *WORKERS):
+            self.directory.tell(name, Resume())
+
+    def release(self, worker, claim):
+        self.directory.tell(worker, Release(work_attempt_id=claim.key.work_attempt_id))
+
     def ask(self, agent):
         """The attempt asks the ledger of operations; it may ask again before it was answered."""
         agent.asked += 1
@@ -229,6 +255,7 @@ class World:
         """Everybody says all that there is to say; no agent ends by itself."""
         self.shelf.faults.clear()
         self.shelf.permit()
+        self.resume()
         self.start_fuse = None
         self.bring_back(*self.away)
         for _ in range(int(DOUBT_SECONDS / TICK) + 1):

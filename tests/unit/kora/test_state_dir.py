@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from loguru import logger
 
 from kora.domain.ids import new_id
-from kora.errors import StartError
+from kora.errors import RefusedError, StartError
 from kora.state_dir import StateDir
 
 HOLD = "import sys, os, fcntl; fd = int(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
@@ -136,3 +137,60 @@ def test_a_mark_that_cannot_be_made_is_refused_with_the_key_to_set(path):
         state_dir.register(new_id())
     state_dir.close()
     StateDir(path).close()
+
+
+AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
+
+
+def test_a_pause_outlives_the_runtime_until_it_is_taken_back(path):
+    first = StateDir(path)
+    assert first.paused() is None
+    first.pause("ann", AT)
+    first.pause("bob", AT)
+    first.close()
+    second = StateDir(path)
+    assert second.is_paused()
+    assert (second.paused().who, second.paused().at) == ("ann", AT)
+    assert second.paused().said() == "by ann since 2026-03-01 03:00:00 UTC"
+    second.resume()
+    second.resume()
+    assert not second.is_paused()
+    assert [file.name for file in path.glob("paused*")] == []
+    second.close()
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"who": 1}', "x" * 100_000, '{"who":"a","at":"2026-03-01T03:00:00"}'])
+def test_a_pause_that_cannot_be_read_is_one_and_that_is_said_once(path, warnings, content):
+    state_dir = StateDir(path)
+    (path / "paused").write_text(content)
+    assert [state_dir.is_paused(), state_dir.is_paused()] == [True, True]
+    [line] = warnings
+    assert "damaged" in line
+    assert "`resume`" in line
+    state_dir.resume()
+    assert not state_dir.is_paused()
+    state_dir.close()
+
+
+def test_a_pause_that_nobody_may_read_is_one(path, monkeypatch):
+    state_dir = StateDir(path)
+    state_dir.pause("ann", AT)
+
+    def refuse(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", refuse)
+        assert state_dir.is_paused()
+        assert "Permission denied" in state_dir.paused().fault
+    state_dir.close()
+
+
+def test_a_pause_that_cannot_be_written_is_refused_and_changes_nothing(path, monkeypatch):
+    state_dir = StateDir(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(RefusedError, match="No space left"):
+            state_dir.pause("ann", AT)
+    assert not state_dir.is_paused()
+    state_dir.close()

@@ -1,0 +1,51 @@
+"""What goes on beside the actors, and can fail without harm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kora.app.housekeeping import Housekeeping
+from kora.notify import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kora.clock import TimeSource
+    from kora.config import Settings
+    from kora.store.port import Reader
+
+
+class Beside:
+    """The housekeeping and the notifier of one runtime."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        open_reader: Callable[[], Reader],
+        chain_id: str,
+        *,
+        live: Callable[[str], bool],
+        time_source: TimeSource,
+    ) -> None:
+        runtime, notify = settings.runtime, settings.notify
+        self._housekeeping = Housekeeping(
+            runtime.state_dir, keep_days=runtime.keep_days, time_source=time_source, live=live
+        )
+        self._notifier = Notifier(
+            notify.command,
+            on=notify.on,
+            timeout_seconds=notify.timeout_seconds,
+            open_reader=open_reader,
+            chain_id=chain_id,
+            workdir=settings.path.parent,
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._housekeeping.start()
+        self._notifier.start()
+
+    def close(self) -> None:
+        """Tell what there is to tell, and end."""
+        self._notifier.close()
+        self._housekeeping.close()
