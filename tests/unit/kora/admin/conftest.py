@@ -46,5 +46,11 @@ def served(serving):
 
 
 @pytest.fixture
+def address(served, listening):
+    """Where it is served."""
+    return listening.path
+
+
+@pytest.fixture
 def client(served, state_dir):
     return Client(state_dir)

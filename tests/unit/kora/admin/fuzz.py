@@ -105,7 +105,7 @@ def sequence(chance):
 
 
 class Barrage:
-    """Sends sequences to a socket, `IN_FLIGHT` at a time, and says which were answered with an error of the server's."""
+    """Sends sequences to a socket, `IN_FLIGHT` at a time, and says which met an error of the server's."""
 
     def __init__(self, path):
         self._path = str(path)
@@ -135,7 +135,7 @@ class Barrage:
     def _begin(self, content):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.connect(self._path)
-        connection.setblocking(False)
+        connection.settimeout(0)
         state = {"content": content, "unsent": memoryview(content + SENTINEL), "answer": b"", "at": time.monotonic()}
         self._selector.register(connection, selectors.EVENT_READ | selectors.EVENT_WRITE, state)
 
@@ -146,7 +146,7 @@ class Barrage:
         except BlockingIOError:
             pass
         except (BrokenPipeError, ConnectionResetError):
-            state["unsent"] = memoryview(b"")
+            state["unsent"] = b""
         if not state["unsent"]:
             self._selector.modify(connection, selectors.EVENT_READ, state)
         try:
@@ -177,39 +177,37 @@ def batches(seed, count, size=500):
 def was_asked_for(change, contents):
     """Whether any of these bytes, read in the simplest way there is, ask for this change in full."""
     verb, *args, _ = change
-    return any(_asks(verb, args, content) for content in contents)
+    line = _line(verb, args)
+    return any(line.search(content) and _has_content(verb, args, content) for content in contents)
 
 
-def _asks(verb, args, content):
+def _line(verb, args):
     match verb:
         case "tell" | "ask" | "start" | "stop" | "restart":
-            targets = [("POST", f"/actors/{args[0]}/{verb}")]
+            target = f"POST /actors/{args[0]}/{verb}"
         case "release":
-            targets = [("POST", f"/tickets/{args[0]}/release")]
+            target = f"POST /tickets/{args[0]}/release"
         case "resend":
-            targets = [("POST", f"/deadletters/{args[0]}/resend")]
+            target = f"POST /deadletters/{args[0]}/resend"
         case "drop":
-            targets = [("DELETE", "/deadletters" if args[0] is None else f"/deadletters/{args[0]}")]
+            target = "DELETE /deadletters" if args[0] is None else f"DELETE /deadletters/{args[0]}"
         case _:
-            targets = [("POST", f"/{verb}")]
-    if not any(_has_line(method, target, content) for method, target in targets):
-        return False
+            target = f"POST /{verb}"
+    plain, spelt = re.escape(target.encode()), re.escape(quote(target, safe="/ ").encode())
+    # A number may have zeros before it.
+    loose = re.sub(rb"(?<=/)(\d+)", rb"0*\1", plain)
+    return re.compile(rb"(?:%s|%s|%s)\??[ ]HTTP/1\.[01]\r?\n" % (plain, spelt, loose))
+
+
+def _has_content(verb, args, content):
     match verb, args:
         case "tell" | "ask", [_, message]:
             return any(found.get("message") == message for found in _objects(content))
         case "drain", [seconds]:
             return seconds is None or any(found.get("seconds") == seconds for found in _objects(content))
         case "shutdown", [at_once]:
-            return not at_once or any(found.get("at_once") is True for found in _objects(content))
+            return not at_once or any(found.get("at_once") for found in _objects(content))
     return True
-
-
-def _has_line(method, target, content):
-    plain = re.escape(f"{method} {target}".encode())
-    spelt = re.escape(f"{method} {quote(target)}".encode())
-    # A number may have zeros before it.
-    loose = re.sub(rb"(?<=/)(\d+)", rb"0*\1", plain)
-    return re.search(rb"(%s|%s|%s)\??[ ]HTTP/1\.[01]\r?\n" % (plain, spelt, loose), content) is not None
 
 
 def _objects(content):

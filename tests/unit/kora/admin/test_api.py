@@ -136,7 +136,8 @@ def test_the_last_lines_of_the_log_have_ids_to_go_on_from(client, console):
     console.log.add(*(line(f"line {number}") for number in range(5)))
 
     assert [(one["id"], one["text"]) for one in client.get("/log", {"limit": 2})] == [(4, "line 3"), (5, "line 4")]
-    assert next(client.stream("/log/stream", after=4)).data["text"] == "line 4"
+    with client.stream("/log/stream", after=4) as stream:
+        assert next(stream).data["text"] == "line 4"
 
 
 def test_the_rest_is_shown(client):
@@ -313,36 +314,37 @@ TOLD = "/actors/poller/tell"
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "why"),
+    ("path", "body", "wrong"),
     [
-        (TOLD, b"{" + b" " * 1_048_575 + b"}", 413, "1,048,576"),
-        (TOLD, b"nonsense", 400, "no JSON"),
-        (TOLD, b'{"message": NaN}', 400, "no JSON"),
-        (TOLD, b'{"message": "\xff"}', 400, "no JSON"),
-        (TOLD, b'{"message": "\\ud800"}', 400, "no JSON"),
-        (TOLD, nested(33), 400, "32 deep"),
-        (TOLD, nested(32), 422, "message"),
-        (TOLD, b"[" * 500_000, 400, "no JSON"),
-        (TOLD, b"[]", 422, "It takes: message"),
-        (TOLD, b"", 422, "message: is missing. It takes: message"),
-        (TOLD, b'{"message": "Poll"}', 422, "message: "),
-        (TOLD, b'{"message": {"kind": "Poll"}, "also": 1}', 422, "also: there is no such field. It takes: message"),
-        (TOLD, b'{"message": {"kind": "Poll"}}' * 2, 400, "no JSON"),
-        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": 0}', 422, "greater than 0"),
-        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": 301}', 422, "300"),
-        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": "5"}', 422, "timeout_seconds"),
-        ("/pause", b'{"who": "me"}', 422, "no body"),
-        ("/drain", b'{"seconds": -1}', 422, "greater than or equal to 0"),
-        ("/drain", b'{"seconds": true}', 422, "seconds"),
-        ("/shutdown", b'{"at_once": 1}', 422, "at_once"),
-        ("/deadletters/x/resend", b"", 422, "'x' is no dead letter's number"),
-        ("/deadletters/%D9%A1/resend", b"", 422, "number"),
-        ("/deadletters/" + "9" * 5_000 + "/resend", b"", 422, "number"),
-        ("/pause?now=1", b"", 422, "now: there is no such parameter. It takes no parameter"),
+        (TOLD, b"{" + b" " * 1_048_575 + b"}", (413, "1,048,576")),
+        (TOLD, b"nonsense", (400, "no JSON")),
+        (TOLD, b'{"message": NaN}', (400, "no JSON")),
+        (TOLD, b'{"message": "\xff"}', (400, "no JSON")),
+        (TOLD, b'{"message": "\\ud800"}', (400, "no JSON")),
+        (TOLD, nested(33), (400, "32 deep")),
+        (TOLD, nested(32), (422, "message")),
+        (TOLD, b"[" * 500_000, (400, "no JSON")),
+        (TOLD, b"[]", (422, "It takes: message")),
+        (TOLD, b"", (422, "message: is missing. It takes: message")),
+        (TOLD, b'{"message": "Poll"}', (422, "message: ")),
+        (TOLD, b'{"message": {"kind": "Poll"}, "also": 1}', (422, "also: there is no such field. It takes: message")),
+        (TOLD, b'{"message": {"kind": "Poll"}}' * 2, (400, "no JSON")),
+        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": 0}', (422, "greater than 0")),
+        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": 301}', (422, "300")),
+        ("/actors/poller/ask", b'{"message": {}, "timeout_seconds": "5"}', (422, "timeout_seconds")),
+        ("/pause", b'{"who": "me"}', (422, "no body")),
+        ("/drain", b'{"seconds": -1}', (422, "greater than or equal to 0")),
+        ("/drain", b'{"seconds": true}', (422, "seconds")),
+        ("/shutdown", b'{"at_once": 1}', (422, "at_once")),
+        ("/deadletters/x/resend", b"", (422, "'x' is no dead letter's number")),
+        ("/deadletters/%D9%A1/resend", b"", (422, "number")),
+        ("/deadletters/" + "9" * 5_000 + "/resend", b"", (422, "number")),
+        ("/pause?now=1", b"", (422, "now: there is no such parameter. It takes no parameter")),
     ],
 )
-def test_what_is_wrong_is_refused_with_what_would_be_right(listening, served, console, path, body, status, why):
-    answer = said(listening.path, request("POST", path, body))
+def test_what_is_wrong_is_refused_with_what_would_be_right(address, console, path, body, wrong):
+    status, why = wrong
+    answer = said(address, request("POST", path, body))
 
     assert status_of(answer) == status
     assert why in document(answer)["error"]["message"]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kora import errors
-from kora.admin.client import Client
+from kora.admin.client import Client, segment
 from kora.admin.faults import raised, status_of, told
 from kora.errors import (
     AdminError,
@@ -104,8 +104,6 @@ def test_what_is_sent_into_a_refusal_is_answered(client):
 
 
 def test_names_are_spelt_so_that_a_path_holds_them(client):
-    from kora.admin.client import segment
-
     with pytest.raises(UnknownNameError, match="'a b\\?c'"):
         client.get(f"/actors/{segment('a b?c')}")
 

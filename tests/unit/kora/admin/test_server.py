@@ -11,6 +11,7 @@ import pytest
 from kora.admin import server
 from kora.admin.client import Client
 from kora.errors import AdminError, NoRuntimeError, TooBusyError
+from tests.unit.kora.admin.stand_in import line
 from tests.unit.kora.admin.wire import connected, request, rest, said, status_of, until
 
 NOBODY = 65534
@@ -149,7 +150,7 @@ def test_a_server_whose_thread_has_died_says_so(listening, serving, monkeypatch)
     served = serving()
     served._thread.join()
 
-    with pytest.raises(AdminError, match="thread has ended.*the roof"):
+    with pytest.raises(AdminError, match=r"thread has ended.*the roof"):
         served.check()
 
 
@@ -175,7 +176,7 @@ def test_more_connections_than_allowed_are_refused_at_once(listening, serving, s
     serving(max_connections=2)
     with closing(connected(listening.path)), closing(connected(listening.path)):
         until(lambda: listening.counters.connections_open == 2)
-        with pytest.raises(TooBusyError, match="2 connections are open.*max_connections"):
+        with pytest.raises(TooBusyError, match=r"2 connections are open.*max_connections"):
             Client(state_dir).get("/status")
     until(lambda: listening.counters.connections_open == 0)
 
@@ -226,17 +227,11 @@ def test_a_request_that_takes_long_to_be_answered_is_not_late(listening, serving
 
 
 def test_a_client_that_does_not_read_its_answer_is_dropped(listening, serving, console):
-    console.log.add(*(server_line(2_000) for _ in range(1_000)))
+    console.log.add(*(line("x" * 2_000) for _ in range(1_000)))
     serving(stall_seconds=0.1)
     with closing(connected(listening.path)) as connection:
         connection.sendall(request("GET", "/log?limit=1000"))
         until(lambda: listening.counters.clients_dropped == 1)
-
-
-def server_line(length):
-    from tests.unit.kora.admin.stand_in import line
-
-    return line("x" * length)
 
 
 def test_it_ends_soon_with_a_question_under_way(listening, served, console, state_dir):

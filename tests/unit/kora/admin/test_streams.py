@@ -9,7 +9,7 @@ from kora.admin import streams
 from kora.admin.client import Client
 from kora.domain.events import EventType
 from kora.domain.ticket import NewTicket
-from kora.errors import BadRequestError, NotFoundError, StoreUnavailableError, UnknownNameError
+from kora.errors import BadRequestError, NotFoundError, UnknownNameError
 from tests.unit.kora.admin.stand_in import Ring, changed, line, traced
 from tests.unit.kora.admin.wire import connected, request, until
 

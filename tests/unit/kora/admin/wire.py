@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 
 PATIENCE_SECONDS = 60.0
 
@@ -29,10 +29,8 @@ def rest(connection):
 def said(path, content):
     """What is answered to these bytes, until the other side closes."""
     with closing(connected(path)) as connection:
-        try:
+        with suppress(BrokenPipeError, ConnectionResetError):
             connection.sendall(content)
-        except (BrokenPipeError, ConnectionResetError):
-            pass
         return rest(connection)
 
 
