@@ -27,7 +27,7 @@ from kora.errors import (
     UnknownNameError,
 )
 from tests.unit.kora.admin.stand_in import NAMES, THEN, line
-from tests.unit.kora.admin.wire import connected, request, rest, said, status_of, until
+from tests.unit.kora.admin.wire import PATIENCE_SECONDS, connected, request, rest, said, status_of, until
 
 ME = pwd.getpwuid(os.geteuid()).pw_name
 SLOW = {"message": {"kind": "Describe", "depth": 1_001}, "timeout_seconds": 300}
@@ -225,7 +225,7 @@ def test_64_slow_questions_hold_up_nothing_that_is_only_looked_at(client, consol
         for connection in connections:
             connection.sendall(request("POST", "/actors/poller/ask", json.dumps(SLOW).encode()))
         for _ in connections:
-            console.asking.acquire()
+            assert console.asking.acquire(timeout=PATIENCE_SECONDS)
 
         for path in ("/status", "/tree", "/stack", "/actors/poller/mailbox", "/tickets", "/log", "/stats"):
             assert client.get(path)
@@ -252,7 +252,7 @@ def test_admin_answers_that_it_is_about_to_be_restarted_before_it_is(listening, 
         connection.sendall(request("POST", "/actors/admin/restart"))
         answer = rest(connection)
     assert (status_of(answer), document(answer)) == (202, {"name": "admin", "generation": 1, "seconds": None})
-    begun.wait()
+    assert begun.wait(PATIENCE_SECONDS)
     go_on.set()
     until(lambda: console.changes == [("restart", "admin", ME)])
 

@@ -12,7 +12,7 @@ from kora.admin import server
 from kora.admin.client import Client
 from kora.errors import AdminError, NoRuntimeError, TooBusyError
 from tests.unit.kora.admin.stand_in import line
-from tests.unit.kora.admin.wire import connected, request, rest, said, status_of, until
+from tests.unit.kora.admin.wire import PATIENCE_SECONDS, connected, request, rest, said, status_of, until
 
 NOBODY = 65534
 
@@ -159,13 +159,13 @@ def test_a_server_whose_loop_stands_still_says_so(listening, serving, monkeypatc
 
     async def on_tick(self, counter):
         stuck.set()
-        go_on.wait()
+        go_on.wait(PATIENCE_SECONDS)
         return True
 
     monkeypatch.setattr(server._Server, "on_tick", on_tick)
     monkeypatch.setattr(server, "STILL_SECONDS", -1.0)
     served = serving()
-    stuck.wait()
+    assert stuck.wait(PATIENCE_SECONDS)
 
     with pytest.raises(AdminError, match="not turned"):
         served.check()
@@ -238,7 +238,7 @@ def test_it_ends_soon_with_a_question_under_way(listening, served, console, stat
     question = {"message": {"kind": "Describe", "depth": 1_001}, "timeout_seconds": 300}
     with closing(connected(listening.path)) as connection:
         connection.sendall(request("POST", "/actors/poller/ask", json.dumps(question).encode()))
-        console.asking.acquire()
+        assert console.asking.acquire(timeout=PATIENCE_SECONDS)
         served.close()
 
         assert not served._thread.is_alive()

@@ -192,6 +192,21 @@ def test_readers_that_join_late_miss_nothing_and_get_nothing_twice(client, conso
             assert texts(take(reader, 20)) == [str(number) for number in range(20)]
 
 
+def test_a_reader_that_falls_far_behind_is_told_how_much_it_missed(client, console):
+    console.log = Ring(kept=500)
+    with client.stream("/log/stream") as slow, client.stream("/log/stream") as reader:
+        for _ in range(60):
+            console.log.add(*(line("x" * 5_000) for _ in range(50)))
+            take(reader, 50)
+        items = [next(slow)]
+        while items[-1].id < 3_000:
+            items.append(next(slow))
+
+    missed = sum(item.data["count"] for item in items if item.event == "missed")
+    assert missed > 0
+    assert missed + sum(item.event == "log" for item in items) == 3_000
+
+
 def test_a_reader_that_is_frozen_is_dropped_and_the_others_go_on(listening, serving, state_dir, console):
     console.log = Ring(kept=10_000)
     served = serving(stall_seconds=0.3)
