@@ -8,6 +8,8 @@ import pexpect
 import pyte
 
 PATIENCE_SECONDS = 30.0
+_LOOK_SECONDS = 0.1
+"""how often what is awaited is looked for where nothing is printed"""
 LINES, COLUMNS = 30, 110
 
 
@@ -63,7 +65,7 @@ class Terminal:
         while not is_so():
             left = deadline - time.monotonic()
             assert left > 0, f"never came: {what}\n{self.text}"
-            self._read(left)
+            self._read(min(left, _LOOK_SECONDS))
         return self.text
 
     def _read(self, seconds):
