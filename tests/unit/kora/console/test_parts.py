@@ -1,0 +1,209 @@
+"""The Console's parts: rings, texts, the main thread's requests, the record."""
+
+from __future__ import annotations
+
+import io
+import threading
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from loguru import logger
+
+from actors.messages import Drain, Transition, Work
+from kora import logging
+from kora.agents.port import Lease
+from kora.app.console import recorder as recorder_module
+from kora.app.console.feeds import LogShown, Ring
+from kora.app.console.main_thread import MainThread
+from kora.app.console.recorder import Acted, Recorder
+from kora.app.console.text import PREVIEW_CHARACTERS, Text
+from kora.domain.state import PrimaryState
+from kora.errors import NoAnswerError, RefusedError, StoreLockedError, StoreUnusableError
+from tests.claims import a_claim
+
+logger.remove()
+SECRET = "sk-" + "abcdefghijklmnopqrstuvwxyz0123"
+
+
+@given(kept=st.integers(1, 5), added=st.lists(st.integers(0, 4), max_size=8), limit=st.integers(1, 4))
+def test_whoever_follows_a_ring_has_all_that_it_did_not_miss_in_order(kept, added, limit):
+    ring, everything, position, missed, heard = Ring(kept, lambda item: item), [], 0, 0, []
+    for count in added:
+        new = list(range(len(everything), len(everything) + count))
+        everything += new
+        ring.add(*new)
+        batch = ring.since(position, limit)
+        assert len(batch.items) <= limit
+        assert batch.next == position + batch.missed + len(batch.items)
+        heard += batch.items
+        position, missed = batch.next, missed + batch.missed
+    while batch := ring.since(position, limit).items:
+        heard += batch
+        position += len(batch)
+    assert ring.position() == position == len(everything)
+    assert missed + len(heard) == len(everything)
+    assert heard == sorted(set(heard))
+
+
+def test_a_position_beyond_the_end_waits_there():
+    ring = Ring(3, str)
+    ring.add(1)
+    assert ring.since(9, 5).items == []
+    assert ring.since(9, 5).next == 1
+
+
+def test_a_preview_is_short_and_tells_no_secret_and_has_no_control_character():
+    text = Text()
+    claims = tuple(a_claim() for _ in range(300))
+    work = text.preview(Work(claims, Lease(1.0, 1.0), 1, 1))
+    assert work.startswith("Work(claims=[Claim(key=ClaimKey(ticket_id=")
+    assert len(work) <= PREVIEW_CHARACTERS
+    for trigger in (f"token {SECRET}", "x " * 35 + SECRET, "password=hunter2hunter2", "\x1b[2J\u202e"):
+        said = text.preview(Transition(target=PrimaryState.PAUSED, trigger=trigger))
+        assert said.startswith("Transition(target=paused, trigger=")
+        assert not any(part in said for part in ("hunter2", "abcdefgh", "\x1b", "\u202e"))
+    assert text.preview(Drain(deadline=1.0)) == "Drain(deadline=1.0, at_once=False, is_final=True)"
+
+
+@dataclass
+class Odd:
+    """Something that no message should hold."""
+
+    deep: object
+
+
+def test_whatever_it_is_given_a_preview_comes_to_an_end():
+    odd = Odd(None)
+    odd.deep = [odd, {"x": odd}]
+    assert "…" in Text().preview(odd)
+
+
+def test_plain_values_keep_their_shape_and_lose_their_secrets():
+    value = {"a": [1, 2.5, None, True], "password": "hunter2hunter2", "b": (f"say {SECRET}",), "c": {"d": object()}}
+    assert Text().plain(value) == {
+        "a": [1, 2.5, None, True],
+        "password": "***",
+        "b": ["say ***"],
+        "c": {"d": "object(…)"},
+    }
+
+
+def test_the_log_is_kept_line_by_line_redacted_and_only_from_the_level_that_is_logged():
+    log = LogShown()
+    logging.configure("INFO", io.StringIO())
+    try:
+        logging.listen(log.hear)
+        logger.bind(actor="poller").warning("first password=hunter2hunter2\nsecond\x1b[2J")
+        logger.debug("not said")
+    finally:
+        logging.shutdown()
+    lines = log.lines.since(0, 10).items
+    assert [(line.level, line.actor, line.text) for line in lines] == [
+        ("WARNING", "poller", "first password=***"),
+        ("WARNING", "poller", "    second\\u001b[2J"),
+    ]
+
+
+def test_what_the_main_thread_is_asked_for_is_done_there_and_its_error_is_the_askers():
+    main, answers = MainThread(), []
+
+    def fail():
+        raise RefusedError("no")
+
+    def ask():
+        answers.append(main.ask(threading.get_ident))
+        with pytest.raises(RefusedError, match="no"):
+            main.ask(fail)
+        answers.append("done")
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    while asker.is_alive():
+        main.serve()
+        asker.join(0.01)
+    assert answers == [threading.get_ident(), "done"]
+
+
+def test_nobody_waits_for_a_main_thread_that_does_not_come_or_has_ended():
+    main, begun = MainThread(), []
+    with pytest.raises(NoAnswerError, match="did not come to it"):
+        main.ask(lambda: begun.append(1), 0.01)
+    main.serve()
+    assert begun == []
+    main.close()
+    with pytest.raises(RefusedError, match="ending"):
+        main.ask(lambda: begun.append(1))
+
+
+class Board:
+    """A store's handle that fails as it is told, once each."""
+
+    def __init__(self):
+        self.faults, self.written, self.tried = [], [], threading.Semaphore(0)
+
+    def record(self, verb, target, *, before, after, who, event_id):
+        self.tried.release()
+        if self.faults:
+            raise self.faults.pop(0)
+        self.written.append((event_id, who, verb, target, before, after))
+
+    def close(self):
+        """There is nothing to close."""
+
+
+@pytest.fixture
+def said():
+    lines = []
+    sink = logger.add(lambda message: lines.append((message.record["level"].name, message.record["message"])))
+    yield lines
+    logger.remove(sink)
+
+
+@pytest.fixture
+def board():
+    return Board()
+
+
+def test_records_are_written_in_order_and_wait_while_the_store_is_away(board, said, monkeypatch):
+    monkeypatch.setattr(recorder_module, "_AGAIN_SECONDS", 0.01)
+    recorder = Recorder(lambda: board)
+    board.faults = [StoreLockedError("locked")] * 3
+    acted = [Acted("ann", "tell", f"actor-{number}", {}, {}) for number in range(5)]
+    recorder.start()
+    for each in acted:
+        recorder.add(each)
+    recorder.close()
+    assert [event_id for event_id, *_ in board.written] == [each.event_id for each in acted]
+    assert [line for level, line in said if level == "WARNING"] == [
+        "what operators do cannot be put on record, trying on: locked"
+    ]
+    assert ("INFO", "operator ann: tell actor-0") in said
+    assert recorder.waiting == 0
+
+
+def test_what_cannot_be_written_stands_whole_in_the_log(board, said, monkeypatch):
+    monkeypatch.setattr(recorder_module, "FLUSH_SECONDS", 0.05)
+    monkeypatch.setattr(recorder_module, "_AGAIN_SECONDS", 0.01)
+    recorder = Recorder(lambda: board)
+    board.faults = [StoreUnusableError("no database"), *[StoreLockedError("locked")] * 1_000]
+    recorder.start()
+    for verb in ("pause", "resume"):
+        recorder.add(Acted("ann", verb, "it", {"was": 1}, {"is": 2}))
+    recorder.close()
+    lost = [line for level, line in said if level == "ERROR"]
+    assert len(lost) == 2
+    assert "no database" in lost[0]
+    assert '"verb": "pause"' in lost[0]
+    assert '"before": {"was": 1}' in lost[1]
+    assert board.written == []
+
+
+def test_of_more_than_may_wait_the_oldest_are_left_to_the_log(board, said, monkeypatch):
+    monkeypatch.setattr(recorder_module, "RECORDS_WAITING", 2)
+    recorder = Recorder(lambda: board)
+    for number in range(3):
+        recorder.add(Acted("ann", "tell", f"actor-{number}", {}, {}))
+    assert recorder.waiting == 2
+    assert [line for level, line in said if level == "ERROR" and "actor-0" in line]
