@@ -127,7 +127,8 @@ class StateDir:
             return
         fresh = self.path / "paused.new"
         try:
-            with fresh.open("wb") as file:
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(Pause(who=who, at=at).model_dump_json(exclude_none=True).encode())
                 file.flush()
                 os.fsync(file.fileno())

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _TICKS_A_BEAT: Final = 4
 _DESCRIPTORS_AT_REST: Final = 128
 _DESCRIPTORS_AN_ATTEMPT: Final = 12
+_DESCRIPTORS_A_CONNECTION: Final = 2
+"""its own, and what it reads of the store"""
 _TICK_LEAST_SECONDS: Final = 0.01
 
 
@@ -96,15 +98,19 @@ def parts(
     )
 
 
-def allow_descriptors(workers: int) -> None:
-    """Raise this process's limit of open files to what so many attempts need. Raises `StartError` if it may not."""
-    needed = _DESCRIPTORS_AT_REST + workers * _DESCRIPTORS_AN_ATTEMPT
+def allow_descriptors(workers: int, connections: int) -> None:
+    """Raise this process's limit of open files to what so many attempts, and clients of the admin API, need.
+
+    Raises `StartError` if it may not.
+    """
+    needed = _DESCRIPTORS_AT_REST + workers * _DESCRIPTORS_AN_ATTEMPT + connections * _DESCRIPTORS_A_CONNECTION
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
             raise StartError(
-                f"{workers} workers need {needed:,} open files, and this process may have {hard:,}: "
-                "raise the limit (ulimit -n), or set workers.count lower"
+                f"{workers} workers and {connections} admin clients need {needed:,} open files, "
+                f"and this process may have {hard:,}: raise the limit (ulimit -n), "
+                "or set workers.count or admin.max_connections lower"
             )
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 

@@ -86,7 +86,7 @@ class Runtime:
     def _open(self) -> None:
         settings = self._settings
         assembly.check_agents(settings)
-        assembly.allow_descriptors(settings.workers.count)
+        assembly.allow_descriptors(settings.workers.count, settings.admin.max_connections)
         self._state_dir = StateDir(settings.runtime.state_dir)
         self._opened.callback(self._state_dir.close)
         self._store = self._opened.enter_context(
@@ -196,7 +196,7 @@ class Runtime:
             SupervisionError: an actor that was added does not start; all else was done.
         """
         assembly.check_agents(settings)
-        assembly.allow_descriptors(settings.workers.count)
+        assembly.allow_descriptors(settings.workers.count, settings.admin.max_connections)
         posts = self._posts_of(settings)
         dismissed = [name for name in self._posts if name not in posts]
         for name in reversed(dismissed):

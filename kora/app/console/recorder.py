@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from loguru import logger
 
+from actors.names import ADMIN
 from kora.domain.ids import new_id
 from kora.errors import StoreError, StoreUnavailableError
 
@@ -68,7 +69,7 @@ class Recorder:
 
     def add(self, acted: Acted) -> None:
         """It is to be on record; returns at once. The log has it in any case."""
-        logger.info("operator {}: {} {}", acted.who, acted.verb, acted.target)
+        logger.bind(actor=ADMIN).info("operator {}: {} {}", acted.who, acted.verb, acted.target)
         with self._changed:
             left_out = self._waiting.popleft() if len(self._waiting) >= RECORDS_WAITING else None
             self._waiting.append(acted)

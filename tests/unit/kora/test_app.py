@@ -47,16 +47,18 @@ def descriptors():
 
 def test_the_limit_of_open_files_is_raised_as_far_as_the_workers_need(descriptors):
     resource.setrlimit(resource.RLIMIT_NOFILE, (256, descriptors[1]))
-    assembly.allow_descriptors(20)
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (368, descriptors[1])
-    assembly.allow_descriptors(1)
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (368, descriptors[1])
+    assembly.allow_descriptors(20, 10)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (388, descriptors[1])
+    assembly.allow_descriptors(1, 1)
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == (388, descriptors[1])
 
 
 def test_more_workers_than_open_files_allow_are_refused_with_both_numbers_and_the_way_out(monkeypatch):
     monkeypatch.setattr(resource, "getrlimit", lambda _: (1_024, 4_096))
-    with pytest.raises(StartError, match=r"1000 workers need 12,128 open files.*4,096: raise .*workers\.count"):
-        assembly.allow_descriptors(1_000)
+    with pytest.raises(
+        StartError, match=r"1000 workers and 100 admin clients need 12,328 open files.*4,096: raise .*workers\.count"
+    ):
+        assembly.allow_descriptors(1_000, 100)
 
 
 def test_signals_are_counted_while_entered_and_the_handlers_are_put_back():

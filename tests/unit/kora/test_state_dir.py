@@ -15,6 +15,7 @@ from kora.domain.ids import new_id
 from kora.errors import RefusedError, StartError
 from kora.state_dir import StateDir
 
+AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 HOLD = "import sys, os, fcntl; fd = int(sys.argv[1]); print('up', flush=True); sys.stdin.read()"
 
 
@@ -42,10 +43,12 @@ def test_one_runtime_at_a_time(path):
 def test_what_is_made_is_for_its_owner_alone(path):
     state_dir = StateDir(path)
     state_dir.register(new_id())
+    state_dir.pause("ann", AT)
     modes = {file.relative_to(path.parent).as_posix(): file.stat().st_mode & 0o777 for file in path.rglob("*")}
     state_dir.close()
     assert {mode for name, mode in modes.items() if name.count("/") == 2} == {0o600}
     assert (path.stat().st_mode & 0o777, modes["state/runtimes"], modes["state/lock"]) == (0o700, 0o700, 0o600)
+    assert modes["state/paused"] == 0o600
 
 
 def test_a_runtime_that_left_with_nothing_held_leaves_nothing_to_return(path):
@@ -137,9 +140,6 @@ def test_a_mark_that_cannot_be_made_is_refused_with_the_key_to_set(path):
         state_dir.register(new_id())
     state_dir.close()
     StateDir(path).close()
-
-
-AT = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 
 
 def test_a_pause_outlives_the_runtime_until_it_is_taken_back(path):
