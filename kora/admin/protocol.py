@@ -92,6 +92,11 @@ class AdminProtocol(H11Protocol):
         self._arrival: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing has been asked on it yet."""
+        return self.cycle is None
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Refuse or admit, before anything is read."""
         if self._gate.is_foreign(transport.get_extra_info("socket")):

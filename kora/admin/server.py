@@ -5,12 +5,14 @@ The listening socket outlives its servers, so whoever connects while one is repl
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import os
 import socket
 import stat
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,8 @@ STILL_SECONDS: Final = 5.0
 """how long the server's loop may not turn before it counts as standing still; it turns ten times a second"""
 _GRACE_SECONDS: Final = 1
 _JOIN_SECONDS: Final = 2.0
+_ARRIVAL_SECONDS: Final = 0.3
+_LOOK_SECONDS: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -142,11 +146,21 @@ class _Server(Server):
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, answer what is under way, and drop who is left."""
+        """End the streams, answer what is under way and who has just come, and drop who is left."""
         self._api.close()
+        for server in self.servers:
+            server.close()
+        # Whoever is in already cannot wait for the successor: what they came to ask is in the socket by now, or soon.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_ARRIVAL_SECONDS):
+                while any(connection.is_fresh for connection in self._connections()):  # noqa: ASYNC110 - a poll of 0.3 s
+                    await asyncio.sleep(_LOOK_SECONDS)
         await super().shutdown(sockets)
-        for connection in list(self.server_state.connections):
+        for connection in self._connections():
             connection.transport.abort()
+
+    def _connections(self) -> list[AdminProtocol]:
+        return [each for each in self.server_state.connections if isinstance(each, AdminProtocol)]
 
 
 def _remove_stale(path: Path) -> None:
