@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from kora.admin.port import Console, Feed
 from kora.admin.spelling import spelt
@@ -17,17 +18,27 @@ from kora.store.port import Reader
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """What came after one position and up to another, spelt once for all who read it."""
+    """What came after some position and up to another, spelt once for all who read it."""
 
-    before: int
     until: int
-    parts: Sequence[tuple[int, bytes]] = ()
-    """each with the position that follows it, which is its id"""
+    content: bytes = b""
+    ids: Sequence[int] = ()
+    """of each item the position that follows it"""
+    starts: Sequence[int] = ()
+    """where in the content each item begins"""
     missed: int = 0
 
-    def after(self, position: int) -> bytes:
-        """What of it comes after this position."""
-        return b"".join(part for number, part in self.parts if number > position)
+    @classmethod
+    def of(cls, until: int, parts: Sequence[tuple[int, bytes]], missed: int = 0) -> Self:
+        """One of these items, each with its id."""
+        lengths = itertools.accumulate((len(part) for _, part in parts), initial=0)
+        ids = [number for number, _ in parts]
+        return cls(until, b"".join(part for _, part in parts), ids, list(lengths)[:-1], missed)
+
+    def after(self, position: int) -> memoryview:
+        """What of it comes after this position; the content itself, not a copy."""
+        first = bisect_right(self.ids, position)
+        return memoryview(self.content)[self.starts[first] if first < len(self.ids) else len(self.content) :]
 
 
 class Source(Protocol):
@@ -79,7 +90,7 @@ class FeedSource:
         first = batch.next - len(batch.items) + 1
         parts = [_missed(first - 1, missed)] if missed else []
         parts += [_part(number, self._event, spelt(item)) for number, item in enumerate(batch.items, first)]
-        return Chunk(position, batch.next, parts, missed)
+        return Chunk.of(batch.next, parts, missed)
 
     def close(self) -> None:
         """End."""
@@ -127,11 +138,11 @@ class EventSource:
         parts = [_part(event.seq, b"event", event.model_dump_json().encode()) for event in events[:limit]]
         until = parts[-1][0] if parts else position
         if not has_more:
-            return Chunk(position, max(until, last_seq), parts)
+            return Chunk.of(max(until, last_seq), parts)
         if not skip or last_seq <= until:
-            return Chunk(position, until, parts)
+            return Chunk.of(until, parts)
         parts.append(_missed(last_seq, last_seq - until))
-        return Chunk(position, last_seq, parts, last_seq - until)
+        return Chunk.of(last_seq, parts, last_seq - until)
 
     def close(self) -> None:
         """End."""

@@ -28,6 +28,7 @@ LOOK_SECONDS: Final = 0.1
 ITEMS_A_SECOND: Final = 2_000
 KEEP_ALIVE_SECONDS: Final = 10.0
 _KEPT_BYTES: Final = 1_048_576
+_PIECE_BYTES: Final = 262_144
 _THREADS: Final = 4
 _AGAIN_SECONDS: Final = 1.0
 _ID_DIGITS: Final = 18
@@ -52,7 +53,6 @@ class Topic:
         self._limiter = limiter
         self._counters = counters
         self._chunks: deque[Chunk] = deque()
-        self._sizes: deque[int] = deque()
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
 
@@ -108,14 +108,12 @@ class Topic:
             return 0
         chunk = await self.look(self.position, limit, skip=True)
         self.position = chunk.until
-        if chunk.parts:
+        if chunk.ids:
             self._chunks.append(chunk)
-            self._sizes.append(sum(len(part) for _, part in chunk.parts))
-            while sum(self._sizes) > _KEPT_BYTES and len(self._chunks) > 1:
-                self._sizes.popleft()
+            while sum(len(each.content) for each in self._chunks) > _KEPT_BYTES and len(self._chunks) > 1:
                 self.kept_from = self._chunks.popleft().until
             self._ring()
-        return len(chunk.parts)
+        return len(chunk.ids)
 
     def _ring(self) -> None:
         news, self.news = self.news, asyncio.Event()
@@ -171,7 +169,7 @@ class Hub:
             self._ending.add(task)
             task.add_done_callback(self._ending.discard)
 
-    async def _items(self, topic: Topic, after: int) -> AsyncGenerator[bytes]:
+    async def _items(self, topic: Topic, after: int) -> AsyncGenerator[bytes | memoryview]:
         yield b"id: %d\n: following\n\n" % after
         has_joined = False
         while not (self._is_closed or topic.has_failed):
@@ -185,8 +183,9 @@ class Hub:
                     yield b": still following\n\n"
                 continue
             content, after = chunk.after(after), chunk.until
-            if content:
-                yield content
+            # A piece at a time: what is handed over is copied, for each reader.
+            for start in range(0, len(content), _PIECE_BYTES):
+                yield content[start : start + _PIECE_BYTES]
 
     async def _catch_up(self, topic: Topic, after: int, *, skip: bool) -> Chunk:
         # All who are behind share what one may have.
@@ -195,9 +194,9 @@ class Hub:
                 chunk = await topic.look(after, _CATCH_UP, skip=skip)
             except KoraError:
                 await asyncio.sleep(_AGAIN_SECONDS)
-                return Chunk(after, after)
-            await asyncio.sleep(len(chunk.parts) / ITEMS_A_SECOND)
-        return chunk if chunk.until > after else Chunk(after, topic.kept_from)
+                return Chunk(after)
+            await asyncio.sleep(len(chunk.ids) / ITEMS_A_SECOND)
+        return chunk if chunk.until > after else Chunk(topic.kept_from)
 
 
 class _Stream(StreamingResponse):
@@ -205,7 +204,7 @@ class _Stream(StreamingResponse):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncGenerator[bytes], *, leave: Callable[[], None]) -> None:
+    def __init__(self, content: AsyncGenerator[bytes | memoryview], *, leave: Callable[[], None]) -> None:
         super().__init__(content, headers=_HEADERS)
         self._leave = leave
 
