@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 import typer
 
-from kora.cli.admin.asked import AsJson, Document, Limit, client
+from kora.cli.admin.asked import AsJson, Limit, client, flat
 from kora.cli.invocation import known_names
 from kora.cli.output import fields, plain_document, say, table
 
@@ -105,17 +104,6 @@ def _account(context: typer.Context, path: str, *, as_json: bool) -> None:
     if as_json:
         plain_document(found)
     elif found:
-        fields(dict(_flat(found)))
+        fields(dict(flat(found)))
     else:
         say("nothing to show")
-
-
-def _flat(values: Document, above: str = "") -> Iterator[tuple[str, object]]:
-    """The values under their dotted names, so that each has a line."""
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{name}.")
-        elif isinstance(value, float):
-            yield above + name, f"{value:,.3f}".rstrip("0").rstrip(".")
-        else:
-            yield above + name, f"{value:,}" if type(value) is int and name != "pid" else value

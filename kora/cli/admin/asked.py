@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -47,6 +47,22 @@ def client(context: typer.Context) -> Client:
 def actor_path(name: str, *more: str) -> str:
     """Where the API has this actor, whatever its name is."""
     return "/".join(("/actors", segment(name), *more))
+
+
+def figure(value: object) -> object:
+    """The value; a number as people read it."""
+    if isinstance(value, float):
+        return f"{value:,.3f}".rstrip("0").rstrip(".")
+    return f"{value:,}" if type(value) is int else value
+
+
+def flat(values: Document, above: str = "") -> Iterator[tuple[str, object]]:
+    """The values under their dotted names, so that each has a line; its numbers as people read them."""
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from flat(value, f"{above}{name}.")
+        else:
+            yield above + name, figure(value)
 
 
 def count(number: int, what: str) -> str:

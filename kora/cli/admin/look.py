@@ -18,6 +18,8 @@ from kora.cli.admin.asked import (
     actor_path,
     client,
     count,
+    figure,
+    flat,
 )
 from kora.cli.output import painted, plain_document, say, table, write_line
 from kora.cli.spans import ago, span, span_since
@@ -124,20 +126,23 @@ def tree(context: typer.Context, *, as_json: AsJson = False) -> None:
 
 def _branch(node: Document, own: str, below: str, *, width: int = 0) -> None:
     """Print the node behind what leads to it, and what stands below it; actors' names are padded to one width."""
-    write_line(painted(own, "dim"), *(_supervisor(node) if node["kind"] == "supervisor" else _actor(node, width)))
+    write_line(
+        painted(own, "dim"), *(_supervisor(node, width) if node["kind"] == "supervisor" else _actor(node, width))
+    )
     children = node.get("children", ())
-    inner = max((len(child["name"]) for child in children if child["kind"] == "actor"), default=0)
+    inner = max((len(child["name"]) for child in children), default=0)
     for number, child in enumerate(children, 1):
         is_last = number == len(children)
         _branch(child, below + ("└── " if is_last else "├── "), below + ("    " if is_last else "│   "), width=inner)
 
 
-def _supervisor(node: Document) -> Iterator[str]:
+def _supervisor(node: Document, width: int) -> Iterator[str]:
     used, allowed = node["restarts_used"], node["max_restarts"]
-    yield painted(node["name"], "bold")
+    yield painted(f"{node['name']:<{width}}", "bold")
     yield painted(f"  {node['strategy']}")
     yield painted(f", {used} of {allowed} restarts in {span(node['within_seconds'])}", *_used(used, allowed))
-    if node["max_retired"]:
+    # Counted of the whole tree, and so told at its root.
+    if not width and node["max_retired"]:
         retired, most = node["retired"], node["max_retired"]
         yield painted(f", {retired} of {most} threads retired", *_used(retired, most))
     if node["restarts"]:
@@ -218,7 +223,7 @@ def _tell(found: Document) -> None:
     _line("generation", f"{found['generation']}{restarted}")
     _line("mailbox", _pairs(found["mailbox"]))
     _line("policy", _pairs(found["policy"]))
-    for key, value in found["facts"].items():
+    for key, value in flat(found["facts"]):
         _line(key, value)
     _line("handles", ", ".join(found["kinds"]))
 
@@ -230,9 +235,7 @@ def _line(label: str, value: Any, *styles: str) -> None:  # noqa: ANN401 - whate
 
 
 def _pairs(values: Document) -> str:
-    return ", ".join(
-        f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in values.items()
-    )
+    return ", ".join(f"{name} {figure(value)}" for name, value in values.items())
 
 
 def mailbox(context: typer.Context, name: ActorName, *, limit: Limit = 50, as_json: AsJson = False) -> None:

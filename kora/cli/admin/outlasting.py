@@ -11,7 +11,7 @@ from kora.cli.output import complain
 from kora.errors import NoRuntimeError
 
 if TYPE_CHECKING:
-    from kora.admin.client import Client, Item, Parameters
+    from kora.admin.client import Client, Parameters, Stream
 
 
 def outlasting(
@@ -21,22 +21,22 @@ def outlasting(
 
     Raises `NoRuntimeError` only at the beginning, when there is no runtime to follow.
     """
-    items = client.stream(path, parameters, after=after)
+    stream = client.stream(path, parameters, after=after)
     while True:
-        for item in items:
-            after = item.id
-            if item.event == "missed":
-                complain(f"{count(item.data['count'], 'item')} left out: they came faster than they are shown")
-            else:
-                yield item.data
-        items = _again(client, path, parameters, after)
+        with stream:
+            for item in stream:
+                if item.event == "missed":
+                    complain(f"{count(item.data['count'], 'item')} left out: they came faster than they are shown")
+                else:
+                    yield item.data
+        stream = _again(client, path, parameters, stream.last_id)
 
 
-def _again(client: Client, path: str, parameters: Parameters | None, after: int | None) -> Iterator[Item]:
+def _again(client: Client, path: str, parameters: Parameters | None, after: int | None) -> Stream:
     is_away = False
     while True:
         try:
-            items = client.stream(path, parameters, after=after)
+            stream = client.stream(path, parameters, after=after)
         except NoRuntimeError:
             if not is_away:
                 complain("the runtime is gone; waiting until it is back, or for Ctrl-C")
@@ -45,4 +45,4 @@ def _again(client: Client, path: str, parameters: Parameters | None, after: int 
         else:
             if is_away:
                 complain("the runtime is back")
-            return items
+            return stream

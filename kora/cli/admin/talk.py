@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from kora.cli.admin.asked import ActorName, AsJson, actor_path, client
+from kora.cli.admin.asked import ActorName, AsJson, actor_path, client, flat
 from kora.cli.output import complain, fields, plain_document, say
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def ask(
     if as_json:
         plain_document(answer)
     elif isinstance(answer, dict) and answer:
-        fields(answer)
+        fields(dict(flat(answer)))
     else:
         plain_document(answer)
 
