@@ -28,7 +28,7 @@ def commands():
                 yield name
 
 
-@pytest.mark.parametrize("command", commands())
+@pytest.mark.parametrize("command", list(commands()))
 def test_every_command_is_shown_with_an_example(command):
     pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("cli.md", "repl.md")]
     typed = [typed.command for page in pages for block in blocks(page) for typed in block.typed]

@@ -43,5 +43,5 @@ def show(
 
 def _list(root: Any) -> None:  # noqa: ANN401 - typer's own class is private
     formatter = root.make_formatter()
-    root.command.format_options(root, formatter)
-    say(formatter.getvalue().rstrip())
+    root.command.format_commands(root, formatter)
+    say(formatter.getvalue().strip("\n"))

@@ -9,7 +9,7 @@ import orjson
 from prompt_toolkit.completion import Completion
 
 from kora.cli.admin.asked import Document
-from kora.cli.admin.schema import Schema, below, fields_of, type_of, values_of
+from kora.cli.admin.schema import Schema, below, fields_of, values_of
 from kora.cli.repl.ahead import Place, place_in
 from kora.logging import escaped
 
@@ -89,12 +89,9 @@ def _values(place: Place, whole: Schema) -> Iterator[Completion]:
     if "default" in schema and schema["default"] not in values:
         values.append(schema["default"])
     for value in values:
-        yield from _fitting(_spelt(value), place.partial, type_of(schema, whole))
-
-
-def _fitting(spelt: str, partial: str, meaning: str) -> Iterator[Completion]:
-    if spelt.startswith(partial) and spelt != partial:
-        yield _completion(spelt, partial, meaning)
+        spelt = _spelt(value)
+        if spelt.startswith(place.partial) and spelt != place.partial:
+            yield _completion(spelt, place.partial, "")
 
 
 def _next(place: Place, kind: Document | None) -> Iterator[Completion]:
