@@ -95,17 +95,13 @@ class Client:
     ) -> Any:  # noqa: ANN401 - what JSON says
         seconds = self._timeout_seconds if timeout_seconds is None else timeout_seconds
         with closing(self._connected(seconds)) as connection:
-            content = None if body is None else json.dumps(body).encode()
-            response = _sent(connection, method, target, content, {})
-            answer = _document(response)
-        if response.status >= _REFUSED:
-            raise raised(response.status, answer)
-        return answer
+            return _answer(connection, method, target, None if body is None else json.dumps(body).encode())
 
     def _generation(self, name: str) -> int:
-        # The old server may go with the question in its hands; its successor is asked again.
-        with suppress(NoRuntimeError):
-            return int(self.get(f"/actors/{segment(name)}")["generation"])
+        # The old server may go with the question in its hands; its successor is asked again. The socket is the
+        # runtime's own: where that takes no connection, there will be no successor.
+        with closing(self._connected(self._timeout_seconds)) as connection, suppress(NoRuntimeError):
+            return int(_answer(connection, "GET", f"/actors/{segment(name)}", None)["generation"])
         return -1
 
     def _connected(self, timeout_seconds: float) -> http.client.HTTPConnection:
@@ -200,6 +196,14 @@ def _sent(
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.request(method, target, content, dict(headers))
         return connection.getresponse()
+
+
+def _answer(connection: http.client.HTTPConnection, method: str, target: str, content: bytes | None) -> Any:  # noqa: ANN401 - what JSON says
+    response = _sent(connection, method, target, content, {})
+    answer = _document(response)
+    if response.status >= _REFUSED:
+        raise raised(response.status, answer)
+    return answer
 
 
 def _document(response: http.client.HTTPResponse) -> Any:  # noqa: ANN401 - what JSON says

@@ -26,6 +26,10 @@ from kora.errors import BadRequestError, KoraError
 
 LOOK_SECONDS: Final = 0.1
 ITEMS_A_SECOND: Final = 2_000
+"""shown of one topic at most"""
+SENDINGS_A_SECOND: Final = 10_000
+"""of all topics to all their readers together: the more there are, the less each is shown, and the runtime's own work
+goes on; one for each item and reader"""
 KEEP_ALIVE_SECONDS: Final = 10.0
 _KEPT_BYTES: Final = 1_048_576
 _PIECE_BYTES: Final = 262_144
@@ -83,11 +87,12 @@ class Topic:
         return chunk
 
     async def _run(self) -> None:
-        allowance, at, is_in_trouble = float(ITEMS_A_SECOND), time.monotonic(), False
+        allowance, at, is_in_trouble = self._items_a_second, time.monotonic(), False
         while True:
             await asyncio.sleep(_AGAIN_SECONDS if is_in_trouble else LOOK_SECONDS)
             before, at = at, time.monotonic()
-            allowance = min(ITEMS_A_SECOND, allowance + (at - before) * ITEMS_A_SECOND)
+            rate = self._items_a_second
+            allowance = min(rate, allowance + (at - before) * rate)
             try:
                 allowance -= await self._advance(max(1, int(allowance)), always=is_in_trouble)
                 is_in_trouble = False
@@ -114,6 +119,10 @@ class Topic:
                 self.kept_from = self._chunks.popleft().until
             self._ring()
         return len(chunk.ids)
+
+    @property
+    def _items_a_second(self) -> float:
+        return min(ITEMS_A_SECOND, SENDINGS_A_SECOND / max(1, self._counters.streams_open))
 
     def _ring(self) -> None:
         news, self.news = self.news, asyncio.Event()
