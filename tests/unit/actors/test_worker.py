@@ -597,6 +597,9 @@ def test_an_operator_takes_a_drain_back_but_not_the_end_of_the_runtime(place, ma
         before = len(place.begun)
         place.give(make_claim())
         assert len(place.begun) - before == begun
+        if begun:
+            place.attempt.end(Outcome(exit_code=0))
+            place.hear_inbox()
 
 
 def test_what_an_operator_releases_is_ended_with_its_grace_and_eligible_at_once(place, make_claim):
