@@ -15,6 +15,7 @@ from actors.messages import (
     Append,
     Drain,
     Ended,
+    Ends,
     Flush,
     Lost,
     Operate,
@@ -54,7 +55,7 @@ class Ledger(KoraActor):
     The store's troubles are met here and nowhere else: what could not be written stays pending and is tried again, with
     pauses; an outage costs no restart.
 
-    Receives: `Order`, `Operate`, `Ended`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Resume`, `Flush`.
+    Receives: `Order`, `Operate`, `Ends`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Resume`, `Flush`.
     Sends: `Work`, `Operated`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and
     the runtime; `Poll` to the Poller.
     Owns: the store's write handle, the roster of who works what.
@@ -155,7 +156,11 @@ class Ledger(KoraActor):
     def _on_operate(self, operate: Operate) -> None:
         self._pending.operate(operate)
 
-    @handles(Ended)
+    @handles(Ends)
+    def _on_ends(self, ends: Ends) -> None:
+        for ended in ends.ended:
+            self._on_ended(ended)
+
     def _on_ended(self, ended: Ended) -> None:
         attempt = ended.key.work_attempt_id
         given = self._roster.end(attempt, ended.seconds, self._now)

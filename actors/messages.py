@@ -165,14 +165,21 @@ class Ended:
     `settlement` is None when its lease is lost: then nothing is written.
     """
 
-    CONTROL: ClassVar[bool] = True
-
     worker: str
     key: ClaimKey
     settlement: Settlement | None
     seconds: float | None = None
     """how long its agent ran; of one given back since another attempt took too long, how long that has taken so far;
     None of any other that never began"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """What a Worker has found over since it last looked, the oldest first: hundreds at a time where they are short."""
+
+    CONTROL: ClassVar[bool] = True
+
+    ended: tuple[Ended, ...]
 
 
 @dataclass(frozen=True, slots=True)

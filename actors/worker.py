@@ -14,6 +14,7 @@ from actors.messages import (
     Announce,
     Drain,
     Ended,
+    Ends,
     Lost,
     Operate,
     Operated,
@@ -51,7 +52,7 @@ class Worker(KoraActor):
 
     Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`, `Resume`,
     `Release`.
-    Sends: `Announce`, `Operate`, `Ended` to the Ledger; `Progress` to the Heartbeat.
+    Sends: `Announce`, `Operate`, `Ends` to the Ledger; `Progress` to the Heartbeat.
     Owns: the claims at the name's post, and the running agent.
     On restart: ends the agent that runs at its post, gives back what had not begun, and announces what it has; refuses
     work that was given to its predecessor.
@@ -258,8 +259,7 @@ class Worker(KoraActor):
         if self._post.report(generation, ends):
             # In the same lane, so that what an attempt asked is written ahead of its end.
             self._ask_again()
-            for ended in ends:
-                self.tell(LEDGER, ended)
+            self.tell(LEDGER, Ends(tuple(ends)))
 
     def _end_of(self, taken: Taken) -> Ended:
         claim, agent, settlement = taken.claim, taken.agent, None

@@ -11,7 +11,7 @@ import orjson
 from kora.clock import MICROSECONDS, from_us
 from kora.domain.claim import Claim
 from kora.domain.events import EventType, spelling
-from kora.domain.ids import new_id, operation_id
+from kora.domain.ids import new_ids, operation_id
 from kora.domain.operation import CLAIM_TOOL, Operation, default_key
 from kora.store.port import ClaimOrder
 from kora.store.sqlite_log import Told
@@ -36,7 +36,7 @@ OPERATIONS_AT_MOST: Final = 1_000
 """of each ticket, the newest: what earlier attempts recorded is handed to the next"""
 RESULT_BYTES_AT_MOST: Final = 4 * 1024 * 1024
 """of each ticket's results, the newest: a turn holds the write lock, and its claims are kept in memory"""
-_READ_AT_MOST: Final = 128
+_READ_AT_MOST: Final = 256
 """at once, because each may bring an objective of a megabyte"""
 
 
@@ -94,8 +94,8 @@ def _write(turn: OpenTurn, rows: Sequence[ReadyRow], lease_seconds: float) -> li
     claimed: list[object] = []
     allocated: list[object] = []
     told: list[Told] = []
-    for row in rows:
-        attempt, ticket_no, ticket_id = new_id(), row.ticket_no, row.ticket_id
+    for row, attempt in zip(rows, new_ids(len(rows)), strict=True):
+        ticket_no, ticket_id = row.ticket_no, row.ticket_id
         claims.append(new.of(row, attempt, earlier.get(ticket_no, ())))
         claimed += (ticket_no, attempt)
         allocated += (attempt, ticket_no, row.work_attempt_count + 1, _presence_id(ticket_id, attempt))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from kora.domain.events import GENESIS, EventType, canonical, chain_hash
-from kora.domain.ids import new_id
+from kora.domain.ids import new_ids
 from kora.store.sqlite_statements import APPEND_EVENTS, CHAIN_HEAD, MOVE_CHAIN_HEAD
 
 Mark = tuple[int, bytes]
@@ -54,13 +54,13 @@ class ChainLog:
         """One more event. Raises `TypeError` for a payload that JSON cannot spell; the chain is then as it was."""
         self.extend([(event_type.value, canonical(payload), ticket_id, ticket_no, event_id)])
 
-    def extend(self, told: Iterable[Told]) -> None:
+    def extend(self, told: Sequence[Told]) -> None:
         """So many more events, in the order given: what a turn tells of hundreds of tickets comes in one call."""
         chain_id, now_us, workspace_id, values = self._chain_id, self._now_us, self._workspace_id, self._values
         number, prev = self._tail
         bound = bytearray(prev)
-        for event_type, text, ticket_id, ticket_no, given_id in told:
-            event_id = given_id or new_id()
+        for (event_type, text, ticket_id, ticket_no, given_id), fresh_id in zip(told, new_ids(len(told)), strict=True):
+            event_id = given_id or fresh_id
             number += 1
             prev = chain_hash(prev, (chain_id, number, event_id, event_type, now_us, workspace_id, ticket_id, text))
             values += (event_id, event_type, ticket_no or 0, text, number, bound, bound := bytearray(prev))

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 ROWS: Final = "{rows}"
 """stands in a statement for its rows"""
-SIZES: Final = (4, 16, 64, 128)
-EXACT_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+SIZES: Final = (4, 16, 64, 128, 192, 256)
+EXACT_SIZES: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Many:

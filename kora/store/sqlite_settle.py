@@ -24,9 +24,6 @@ COST_MAX_MICRO_USD: Final = 10**12
 """a million dollars for one attempt is a slip of its agent, and sums of such must not overflow; the log has its word"""
 
 _OUT, _READY, _WAITING = int(QueueState.OUT), int(QueueState.READY), int(QueueState.WAITING)
-_NEVER: Final = -1
-"""what `SETTLE_TICKETS` takes for no date"""
-
 _OVER: Final = frozenset(
     {Status.COMPLETED, Status.FAILED_TERMINAL, Status.BLOCKED_NEEDS_OPERATOR, Status.DEFERRED_COST_LIMIT}
 )
@@ -41,8 +38,9 @@ class _End(NamedTuple):
 class _Words(NamedTuple):
     """What is written of a settlement, but for whose it is: most of a turn say the same."""
 
-    columns: tuple[object, ...]
-    """from the fifth of `SETTLE_TICKETS` on"""
+    shared: tuple[object, ...]
+    """from the third of `SETTLE_TICKETS` on"""
+    cost_micro_usd: int
     presence: str
     resolved: tuple[str, str]
     """the payload, before and after the ticket's id"""
@@ -68,7 +66,7 @@ def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
 
     done = turn.each(ours, write, lambda end: f"settlement of ticket {end.settlement.key.ticket_id}")
     for settlement, _, worked_us in done:
-        turn.tally(settlement.resolution, worked_us=worked_us, cost_micro_usd=_cost_micro_usd(settlement))
+        turn.tally(settlement.resolution._value_, worked_us=worked_us, cost_micro_usd=_cost_micro_usd(settlement))
     turn.result.settled += [end.settlement.key for end in done]
 
 
@@ -111,24 +109,29 @@ def _known(turn: OpenTurn, keys: Sequence[ClaimKey]) -> dict[int, tuple[int, str
 
 
 def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
-    tickets: list[object] = []
+    alike: dict[tuple[object, ...], list[object]] = {}
     presences: list[object] = []
     told: list[Told] = []
     before, after = spelling({"holder": turn.runtime_id}, "work_attempt_id")
     last: tuple[object, ...] = ()
-    for settlement, ticket_no, worked_us in ends:
+    for settlement, ticket_no, _ in ends:
         ticket_id, fence, attempt = settlement.key
-        if settlement[1:] != last:
-            (columns, presence, resolved), last = _words(turn, settlement), settlement[1:]
-        tickets += (ticket_no, fence, attempt, worked_us, *columns)
+        if (rest := settlement[1:]) != last:
+            (shared, cost_micro_usd, presence, resolved), last = _words(turn, settlement), rest
+            tickets, summary = alike.setdefault(shared, []), settlement.summary
+        tickets += (ticket_no, fence, attempt, summary, cost_micro_usd)
         presences += (attempt, presence)
         told += (
             (_RESOLVED, f"{resolved[0]}{ticket_id}{resolved[1]}", ticket_id, ticket_no, None),
             (_RELEASED, f"{before}{attempt}{after}", ticket_id, ticket_no, None),
         )
-        if columns[0] == Status.BLOCKED_NEEDS_OPERATOR:
+        if shared[0] == Status.BLOCKED_NEEDS_OPERATOR:
             told.append(blocked_by_attempts(turn, ticket_id, ticket_no))
-    if SETTLE_TICKETS.execute(turn.connection, (turn.runtime_id, turn.now_us), tickets) != len(ends):
+    settled = [
+        SETTLE_TICKETS.execute(turn.connection, (turn.runtime_id, turn.now_us, *shared), tickets)
+        for shared, tickets in alike.items()
+    ]
+    if sum(settled) != len(ends):
         raise ValueError("its claim was gone when it came to be written")
     if SETTLE_PRESENCES.execute(turn.connection, (turn.now_us,), presences) != len(ends):
         raise ValueError("its attempt had no presence mark any more")
@@ -148,18 +151,16 @@ def _that_came_to(status: Status, ends: Sequence[_End]) -> list[int]:
 def _words(turn: OpenTurn, settlement: Settlement) -> _Words:
     queue_state, next_eligible_at = _queue(turn, settlement)
     resolution, summary = settlement.resolution._value_, settlement.summary
-    columns = (
+    shared = (
         settlement.sea_status._value_,
         queue_state,
         next_eligible_at,
         resolution,
-        summary,
         canonical(settlement.failure_count_by_reason),
-        _cost_micro_usd(settlement),
         int(settlement.is_forgiven),
     )
     presence = orjson.dumps({"resolution": resolution, "summary": summary}).decode()
-    return _Words(columns, presence, spelling(_resolved(turn, settlement), "sea_ticket_id"))
+    return _Words(shared, _cost_micro_usd(settlement), presence, spelling(_resolved(turn, settlement), "sea_ticket_id"))
 
 
 def _cost_micro_usd(settlement: Settlement) -> int:
@@ -168,14 +169,14 @@ def _cost_micro_usd(settlement: Settlement) -> int:
     return 0 if cost_usd is None else min(COST_MAX_MICRO_USD, round(cost_usd * 1_000_000))
 
 
-def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int]:
+def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int | None]:
     if settlement.sea_status in _OVER:
-        return _OUT, _NEVER
+        return _OUT, None
     if settlement.sea_status not in TRIED_AGAIN:
         raise ValueError(f"{settlement.sea_status} is no status that an attempt may end in")
     offset = settlement.next_eligible_offset_seconds
     if offset is None or offset <= 0:
-        return _READY, _NEVER
+        return _READY, None
     return _WAITING, turn.after(offset)
 
 

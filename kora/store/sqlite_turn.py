@@ -198,7 +198,7 @@ def _give_back(turn: OpenTurn, held: Sequence[_Held], why: str, max_attempts: in
             raise ValueError("its claim was gone when it came to be returned")
         attempts = json_array([row.work_attempt_id for row in rows])
         turn.connection.execute(ABANDON_ATTEMPTS, (why, turn.now_us, attempts))
-        turn.log.extend(told for row in rows for told in _told(turn, row, max_attempts))
+        turn.log.extend([told for row in rows for told in _told(turn, row, max_attempts)])
         return list(rows)
 
     done = turn.each(held, write, lambda row: f"return of ticket {row.ticket_id}")

@@ -73,20 +73,20 @@ CROSS JOIN operations AS p
     width=4,
 )
 
+# For tickets that end alike: what they share is bound once, for SQLite copies a row's values several times over.
 SETTLE_TICKETS: Final = Many(
     """
-UPDATE OR FAIL tickets SET sea_status = ended.column5, queue_state = ended.column6,
-    next_eligible_at = nullif(ended.column7, -1), last_resolution = ended.column8, last_summary = ended.column9,
-    failure_count_by_reason = ended.column10,
-    ended_at = ?2, worked_us = worked_us + ended.column4, cost_micro_usd = cost_micro_usd + ended.column11,
-    attempts_forgiven = attempts_forgiven + ended.column12,
+UPDATE OR FAIL tickets SET sea_status = ?3, queue_state = ?4, next_eligible_at = ?5, last_resolution = ?6,
+    failure_count_by_reason = ?7, attempts_forgiven = attempts_forgiven + ?8,
+    last_summary = ended.column4, cost_micro_usd = cost_micro_usd + ended.column5,
+    ended_at = ?2, worked_us = worked_us + max(0, ?2 - coalesce(claimed_at, ?2)),
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
 FROM (VALUES {rows}) AS ended
 WHERE tickets.ticket_no = ended.column1 AND tickets.claim_fence_token = ended.column2
   AND tickets.work_attempt_id = ended.column3 AND tickets.holder = ?1 AND tickets.queue_state = 3
 """,
-    shared=2,
-    width=12,
+    shared=8,
+    width=5,
 )
 
 # Row 0 gets the attempt's end as its result; whatever else is open was not finished. Fence and holder are not in these

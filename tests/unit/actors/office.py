@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from actors.ledger import Ledger
-from actors.messages import Announce, Order, Tick, Work
+from actors.messages import Announce, Ends, Order, Tick, Work
 from actors.names import LEDGER, worker_names
 from kora.domain.ids import default_actor_id, new_id
 from kora.domain.resolution import Outcome, settle
@@ -63,6 +63,9 @@ class Office:
 
     def hear(self, *messages):
         self.ledger.on_batch(list(messages))
+
+    def hear_ended(self, *ends):
+        self.hear(Ends(ends))
 
     def tick(self, seconds=0.0):
         self.stage.time.seconds += seconds

@@ -77,7 +77,7 @@ def test_a_place_is_filled_in_the_turn_that_empties_it(office):
     office.man("worker-3")
     office.order(want=1)
     [(worker, work)] = office.works().items()
-    office.hear(Ended(worker, work.claims[0].key, done(work.claims[0])))
+    office.hear_ended(Ended(worker, work.claims[0].key, done(work.claims[0])))
     assert office.status(first) == "completed"
     assert [work.claims[0].key.ticket_id for work in office.works().values()] == [second]
 
@@ -129,7 +129,7 @@ def test_a_lost_attempt_is_held_until_its_agent_is_gone_and_then_nothing_is_writ
     office.order()
     assert office.works() == {}, "its own agent may still run"
     assert Lost(work_attempt_id=work.claims[0].key.work_attempt_id) in told
-    office.hear(Ended(worker, work.claims[0].key, None))
+    office.hear_ended(Ended(worker, work.claims[0].key, None))
     assert stage.said(worker) == [Settled((work.claims[0].key.work_attempt_id,))]
     office.order()
     assert len(office.works()) == 1
@@ -144,8 +144,8 @@ def test_an_end_is_acknowledged_also_when_it_arrives_twice_or_too_late(office, s
     office.order()
     [(worker, work)] = office.works().items()
     ended = Ended(worker, work.claims[0].key, done(work.claims[0]))
-    office.hear(ended, ended)
-    office.hear(ended)
+    office.hear_ended(ended, ended)
+    office.hear_ended(ended)
     assert stage.said(worker) == [Settled((work.claims[0].key.work_attempt_id,))] * 2
     assert [e.event_type for e in office.reader.events(ticket_id=ticket)].count(EventType.RESOLVED) == 1
 
@@ -210,7 +210,7 @@ def test_while_the_store_is_locked_everything_waits_and_nothing_is_lost(office, 
     stage.said(worker)
     other = sqlite3.connect(office.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    office.hear(Ended(worker, work.claims[0].key, done(work.claims[0])))
+    office.hear_ended(Ended(worker, work.claims[0].key, done(work.claims[0])))
     assert office.ledger.wake_at is not None
     assert stage.said(worker) == []
     other.execute("ROLLBACK")
@@ -279,7 +279,7 @@ def test_it_is_drained_when_it_was_told_to_and_nothing_is_held_or_left_to_write(
     assert not any(held.drained for held in held_by(stage.said(RUNTIME)))
     office.hear(Drain(deadline=0.0), Tick(now=stage.time.seconds))
     assert [held.drained for held in held_by(stage.said(RUNTIME))] == [False]
-    office.hear(Ended(worker, work.claims[0].key, done(work.claims[0])))
+    office.hear_ended(Ended(worker, work.claims[0].key, done(work.claims[0])))
     assert [held.drained for held in held_by(stage.said(RUNTIME))] == [True]
 
 
@@ -322,7 +322,7 @@ def test_every_kind_of_failure_is_written_with_its_reason_and_its_pause(office, 
     office.man()
     office.order()
     [(worker, work)] = office.works().items()
-    office.hear(Ended(worker, work.claims[0].key, settle(work.claims[0], outcome, max_attempts=10)))
+    office.hear_ended(Ended(worker, work.claims[0].key, settle(work.claims[0], outcome, max_attempts=10)))
     written = office.reader.ticket(ticket)
     assert (written.sea_status, written.last_resolution) == (resolution, resolution)
     assert sum(written.failure_count_by_reason.values()) == 1
@@ -336,7 +336,7 @@ def test_an_end_that_the_store_refuses_to_write_is_a_fault_with_a_pause_and_not_
     office.order()
     [(worker, work)] = office.works().items()
     spoilt = done(work.claims[0])._replace(summary="\ud800")
-    office.hear(Ended(worker, work.claims[0].key, spoilt))
+    office.hear_ended(Ended(worker, work.claims[0].key, spoilt))
     assert stage.said(worker) == [Settled((work.claims[0].key.work_attempt_id,))]
     office.ledger.on_wake()
     written = office.reader.ticket(ticket)

@@ -9,7 +9,21 @@ from loguru import logger
 
 from actors.ahead import ENOUGH
 from actors.herald import LINES_A_TURN
-from actors.messages import Append, Drain, Ended, Held, Lost, Operate, Operated, Poll, Refresh, Settled, Tick, WhatRuns
+from actors.messages import (
+    Append,
+    Drain,
+    Ended,
+    Ends,
+    Held,
+    Lost,
+    Operate,
+    Operated,
+    Poll,
+    Refresh,
+    Settled,
+    Tick,
+    WhatRuns,
+)
 from actors.names import POLLER
 from kora.agents.port import Lease
 from kora.domain.events import EventType, NewEvent
@@ -24,7 +38,7 @@ def quick(office, worker, claim, seconds=0.0249):
 def work_off(office, works):
     """Everything that was given out has ended, quickly; what is given out for it."""
     ends = [quick(office, worker, claim) for worker, work in works.items() for claim in work.claims]
-    office.hear(*ends)
+    office.hear_ended(*ends)
     return office.works()
 
 
@@ -57,7 +71,7 @@ def test_a_bundle_is_ordered_as_the_board_is_and_has_one_lease(office, stage, ru
 
 def test_a_long_attempt_closes_the_look_ahead_in_the_very_turn_in_which_it_ends(office, running_ahead):
     [(worker, work), *_] = running_ahead.items()
-    office.hear(*(quick(office, worker, claim, 0.3) for claim in work.claims))
+    office.hear_ended(*(quick(office, worker, claim, 0.3) for claim in work.claims))
     assert [len(work.claims) for work in office.works().values()] == [1]
 
 
@@ -70,7 +84,7 @@ def test_a_restarted_ledger_leaves_what_waits_where_it_waits(office, stage, runn
     assert office.ledger._roster.places(stage.time.seconds) == 0
     office.hear(Drain(deadline=0.0))
     for worker, work in running_ahead.items():
-        office.hear(*(quick(office, worker, claim) for claim in work.claims))
+        office.hear_ended(*(quick(office, worker, claim) for claim in work.claims))
     assert {office.status(ticket) for ticket in held} == {"completed"}
 
 
@@ -88,7 +102,7 @@ def test_what_a_successor_has_neither_taken_up_nor_ended_is_given_back(office, r
 
 def test_ends_of_one_turn_are_acknowledged_together(office, stage, running_ahead):
     [(worker, work), *_] = running_ahead.items()
-    office.hear(*(quick(office, worker, claim) for claim in work.claims))
+    office.hear_ended(*(quick(office, worker, claim) for claim in work.claims))
     told = [message for message in stage.said(worker) if isinstance(message, Settled)]
     assert told == [Settled(tuple(claim.key.work_attempt_id for claim in work.claims))]
 
@@ -107,7 +121,7 @@ def test_a_flood_of_ends_is_one_line_of_counts(office, stage, ends, lines):
                 office.ledger._roster.take_back(claim.key.work_attempt_id)
     stage.time.seconds += 5
     sink = logger.add(said.append, level="INFO", format="{extra} {message}", filter="actors.herald")
-    office.hear(*ended)
+    office.hear_ended(*ended)
     logger.remove(sink)
     assert len(said) == lines
     if lines == 1:
@@ -151,7 +165,7 @@ def test_a_request_that_is_told_twice_in_a_turn_or_again_later_is_one_row(office
 
 def test_what_an_attempt_asked_is_written_ahead_of_its_end_of_the_same_turn(office, stage):
     worker, claim = office.one_at_work()
-    office.hear(Operate(worker, (begin(claim), commit(claim))), Ended(worker, claim.key, done(claim)))
+    office.hear(Operate(worker, (begin(claim), commit(claim))), Ends((Ended(worker, claim.key, done(claim)),)))
     told = stage.said(worker)
     assert [type(message) for message in told] == [Operated, Settled]
     assert [answer.verdict for answer in answers(told)] == [Verdict.DISPATCHED, Verdict.COMMITTED]
@@ -161,7 +175,7 @@ def test_what_an_attempt_asked_is_written_ahead_of_its_end_of_the_same_turn(offi
 
 def test_after_its_end_a_request_is_lost(office, stage):
     worker, claim = office.one_at_work()
-    office.hear(Ended(worker, claim.key, done(claim)))
+    office.hear_ended(Ended(worker, claim.key, done(claim)))
     office.hear(Operate(worker, (begin(claim),)))
     assert [answer.verdict for answer in answers(stage.said(worker))] == [Verdict.LOST]
 
@@ -197,7 +211,7 @@ def test_a_claim_that_an_operator_has_cancelled_is_told_lost_on_the_next_tick(of
     office.order()
     office.tick(1)
     assert office.works() == {}, "its agent may still run"
-    office.hear(Ended(worker, claim.key, None))
+    office.hear_ended(Ended(worker, claim.key, None))
     office.order()
     assert len(office.works()) == 1
 
@@ -208,7 +222,7 @@ def test_a_claim_that_was_cancelled_and_reopened_since_the_last_look_is_not_give
     office.does("force_retry", claim.key.ticket_id)
     office.order()
     assert office.works() == {}, "its agent still runs"
-    office.hear(Ended(worker, claim.key, None))
+    office.hear_ended(Ended(worker, claim.key, None))
     office.order()
     assert len(office.works()) == 1
 
@@ -219,7 +233,7 @@ def test_an_attempt_that_has_just_ended_is_not_taken_for_cancelled(office, stage
     office.add(1)
     stage.said(worker)
     stage.time.seconds += 1
-    office.hear(Ended(worker, claim.key, done(claim)))
+    office.hear_ended(Ended(worker, claim.key, done(claim)))
     office.tick()
     assert lost(stage.said(worker)) == []
     assert office.status(claim.key.ticket_id) == "completed"

@@ -12,6 +12,7 @@ from actors.messages import (
     Describe,
     Drain,
     Ended,
+    Ends,
     Lost,
     Operate,
     Operated,
@@ -78,6 +79,10 @@ class Agents:
         return attempt
 
 
+def ends_among(messages):
+    return [ended for message in messages if isinstance(message, Ends) for ended in message.ended]
+
+
 class Place:
     """A Worker name with its post, whose Workers come and go."""
 
@@ -115,7 +120,7 @@ class Place:
 
     def ends(self):
         """What was reported since the last look."""
-        return [message for message in self.stage.said(LEDGER) if isinstance(message, Ended)]
+        return ends_among(self.stage.said(LEDGER))
 
     def settled(self, *claims):
         self.worker.on_receive(Settled(tuple(claim.key.work_attempt_id for claim in claims)))
@@ -149,8 +154,7 @@ def test_work_starts_the_agent_and_its_end_is_reported_until_it_is_acknowledged(
     assert place.agents.started[0][0] == claim
     place.attempt.end(Outcome(exit_code=0))
     place.hear_inbox()
-    [ended] = stage.said(LEDGER)
-    assert isinstance(ended, Ended)
+    [ended] = place.ends()
     assert (ended.settlement.resolution, ended.seconds) == ("completed", 0.0)
     place.worker.on_receive(WhatRuns(incarnation=2))
     assert stage.said(LEDGER)[0].ended == (ended,)
@@ -171,7 +175,7 @@ def test_work_that_was_lost_before_it_began_is_not_begun(place, stage, make_clai
     place.worker.on_receive(Lost(work_attempt_id=claim.key.work_attempt_id))
     place.give(claim)
     assert place.agents.started == []
-    assert stage.said(LEDGER) == [Ended(NAME, claim.key, None)]
+    assert stage.said(LEDGER) == [Ends((Ended(NAME, claim.key, None),))]
 
 
 def test_a_lost_lease_kills_the_agent_and_nothing_is_to_be_written(place, stage, make_claim):
@@ -181,7 +185,7 @@ def test_a_lost_lease_kills_the_agent_and_nothing_is_to_be_written(place, stage,
     assert place.attempt.orders == [("kill", StopReason.LEASE_LOST)]
     place.attempt.end(Outcome(signal=9, stop_reason=StopReason.LEASE_LOST))
     place.hear_inbox()
-    assert stage.said(LEDGER) == [Ended(NAME, claim.key, None, 0.0)]
+    assert stage.said(LEDGER) == [Ends((Ended(NAME, claim.key, None, 0.0),))]
 
 
 def test_a_refresh_reaches_the_agent_it_is_meant_for_and_no_other(place, make_claim):
@@ -199,7 +203,7 @@ def test_a_successor_ends_what_its_predecessor_ran_and_says_so(place, stage, mak
     assert place.attempt.orders == [("stop", StopReason.WORKER_RESTARTED)]
     place.attempt.end(Outcome(signal=15, stop_reason=StopReason.WORKER_RESTARTED))
     place.hear_inbox()
-    [ended] = stage.said(LEDGER)
+    [ended] = place.ends()
     assert (ended.settlement.resolution, ended.settlement.next_eligible_offset_seconds) == ("released", None)
 
 
@@ -208,9 +212,9 @@ def test_a_successor_takes_the_true_outcome_of_an_agent_that_had_ended(place, st
     place.give(claim)
     place.attempt.end(Outcome(exit_code=0))
     stage.said(NAME)
-    messages = place.man()
-    assert messages[0].settlement.resolution == "completed"
-    assert messages[1].ended == (messages[0],)
+    ends, announced = place.man()
+    assert [ended.settlement.resolution for ended in ends.ended] == ["completed"]
+    assert announced.ended == ends.ended
     place.worker.on_receive(AgentEnded())
     assert stage.said(LEDGER) == []
 
@@ -223,9 +227,9 @@ def test_a_successor_gives_back_what_could_not_be_started(place, stage, make_cla
     with pytest.raises(OSError, match="no"):
         place.give(make_claim())
     place.agents.start = start
-    ended, announced = place.man()
-    assert ended.settlement.resolution == "released"
-    assert announced.ended == (ended,)
+    ends, announced = place.man()
+    assert [ended.settlement.resolution for ended in ends.ended] == ["released"]
+    assert announced.ended == ends.ended
     assert place.agents.started == []
 
 
@@ -276,7 +280,7 @@ def test_draining_lets_the_agent_go_on_until_the_deadline_and_gives_new_work_bac
 def test_a_draining_worker_gives_back_work_that_comes_too_late(place, stage, make_claim):
     place.worker.on_receive(Drain(deadline=stage.time.seconds + 120))
     place.give(make_claim())
-    [ended] = stage.said(LEDGER)
+    [ended] = place.ends()
     assert ended.settlement.resolution == "released"
     assert place.agents.started == []
 
@@ -344,9 +348,9 @@ def test_a_claim_that_never_began_is_neither_blocked_nor_counted(place, make_cla
         place.stage.time.seconds += 600
         place.attempt.end(Outcome(exit_code=0))
         place.hear_inbox()
-    ends = place.man() if how == "restart" else place.ends()
+    ends = ends_among(place.man()) if how == "restart" else place.ends()
     waited = {claim.key for claim in claims[1:]}
-    settled = [end.settlement for end in ends if isinstance(end, Ended) and end.key in waited]
+    settled = [end.settlement for end in ends if end.key in waited]
     assert [(settlement.sea_status, settlement.is_forgiven) for settlement in settled] == [("released", True)] * 2
 
 
@@ -356,7 +360,7 @@ def test_a_start_that_failed_half_way_counts_as_an_attempt(place, make_claim):
     with pytest.raises(ZeroDivisionError):
         place.give(make_claim(attempts=10))
     place.agents.start = start
-    [end] = [message for message in place.man() if isinstance(message, Ended)]
+    [end] = ends_among(place.man())
     assert (end.settlement.sea_status, end.settlement.is_forgiven) == ("blocked_needs_operator", False)
 
 
@@ -367,7 +371,7 @@ def test_after_it_has_gone_no_agent_is_begun_and_its_successor_gives_back_what_w
     leave(place.worker)
     place.attempt.end(Outcome(exit_code=0))
     assert place.begun == claims[:1]
-    ends = [message for message in place.man() if isinstance(message, Ended)]
+    ends = ends_among(place.man())
     assert [(end.key, end.settlement.resolution) for end in ends] == [
         (claims[0].key, "completed"),
         (claims[1].key, "released"),
@@ -394,7 +398,7 @@ def test_what_waits_is_given_back_and_never_begun(place, make_claim, how):
         place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
         ends = place.ends()
     else:
-        ends = [message for message in place.man() if isinstance(message, Ended)]
+        ends = ends_among(place.man())
     assert [(end.key, end.settlement.resolution, end.seconds) for end in ends] == [
         (claim.key, "released", None) for claim in claims[1:]
     ]
@@ -547,7 +551,7 @@ def test_what_an_attempt_asked_reaches_the_ledger_ahead_of_its_end_and_of_an_ann
     assert [type(message) for message in stage.said(LEDGER)] == [Operate, Announce]
     place.attempt.end(Outcome(exit_code=0))
     place.hear_inbox()
-    assert [type(message) for message in stage.said(LEDGER)] == [Operate, Ended]
+    assert [type(message) for message in stage.said(LEDGER)] == [Operate, Ends]
     assert [type(message) for message in place.man()] == [Operate, Announce]
     assert heard == []
     place.settled(claim)
