@@ -12,8 +12,8 @@ from typing import Final
 from kora.errors import StoreFullError
 from kora.store.sqlite_connection import writing
 
-_LOG_PAGES: Final = 1_000
-"""SQLite's own measure: at 4 KiB a page, the log is folded in when it has come to 4 MiB"""
+_LOG_PAGES: Final = 8_000
+"""at 4 KiB a page, the log has come to 32 MiB: so far it may grow when commits keep ahead of `Folding`"""
 _LEAST_PAGES: Final = 16
 _SHARE: Final = 8
 """the log may take an eighth of the room: what is folded in may make the file grow by as much, and a turn is added"""

@@ -18,6 +18,7 @@ from kora.store.port import RuntimeRecord, Turn, TurnResult
 from kora.store.sqlite_clock import anchored_us, boot_us, now_for_writing_us
 from kora.store.sqlite_connection import WRITER_SECONDS, Place, Watch, connect_again
 from kora.store.sqlite_errors import ROW_ERRORS, translated
+from kora.store.sqlite_folding import Folding
 from kora.store.sqlite_log import ChainLog
 from kora.store.sqlite_room import suit_room, writing_within_room
 from kora.store.sqlite_rows import TicketRow, claim_of, json_array
@@ -37,6 +38,7 @@ class SqliteWriter:
         self._connection = connect_again(place, wait_seconds=WRITER_SECONDS)
         suit_room(self._connection, place.path)
         self._watch = Watch(self._connection, place)
+        self._folding = Folding(place)
         self._claimed: dict[str, sqlite_turn.Claimed] = {}
 
     def next_incarnation(self) -> int:
@@ -82,6 +84,7 @@ class SqliteWriter:
             if turn.claim is not None:
                 sqlite_claim.claim(opened, turn.claim)
             opened.close()
+        self._folding.committed(self._connection.total_changes)
         self._forget_settled(opened.result)
         return opened.result
 
@@ -123,6 +126,7 @@ class SqliteWriter:
 
     def close(self) -> None:
         """Give the connection back."""
+        self._folding.close()
         with translated(self._place.path):
             self._connection.close()
 
