@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from loguru import logger
 
 from actors.actor import KoraActor, handles
+from actors.backoff import Backoff
 from actors.gap import Gap
 from actors.herald import Herald
 from actors.messages import (
@@ -44,9 +45,6 @@ if TYPE_CHECKING:
     from kora.domain.claim import ClaimKey
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, Writer
-
-_BACKOFF_FIRST_SECONDS: Final = 0.05
-_BACKOFF_CAP_SECONDS: Final = 2.0
 
 
 class Ledger(KoraActor):
@@ -103,11 +101,11 @@ class Ledger(KoraActor):
         self._changed = False
         """somebody else has written: there may be new tickets, and claims may have been taken away"""
         self._draining = self._ending = False
-        self._backoff_seconds = 0.0
+        self._backoff = Backoff()
 
     def facts(self) -> Mapping[str, object]:
         """What it holds and has yet to write, and how it stands with the store."""
-        own = {"backoff_seconds": self._backoff_seconds, "unsure": self._unsure, "draining": self._draining}
+        own = {"backoff_seconds": self._backoff.seconds, "unsure": self._unsure, "draining": self._draining}
         return {"incarnation": self._incarnation, **own, **self._roster.facts(), **self._pending.facts()}
 
     def on_start(self) -> None:
@@ -133,7 +131,7 @@ class Ledger(KoraActor):
         self._now = self._time.boot_seconds()
         for message in batch:
             self.on_receive(message)
-        if not self._backoff_seconds:
+        if not self._backoff.seconds:
             self._turn()
 
     def on_wake(self) -> None:
@@ -236,9 +234,9 @@ class Ledger(KoraActor):
         except StoreUnavailableError as error:
             self._back_off(error)
             return
-        if self._backoff_seconds:
+        if self._backoff.seconds:
             logger.info("the store answers again")
-        self._backoff_seconds = 0.0
+        self._backoff.end()
         self._predecessors.forget(returned)
         self._pending.clear()
         woken, self._changed = self._changed, False
@@ -314,9 +312,8 @@ class Ledger(KoraActor):
         self._pending.settle.setdefault(attempt, settlement)
 
     def _back_off(self, error: StoreUnavailableError) -> None:
-        if not self._backoff_seconds:
+        if not self._backoff.seconds:
             logger.warning("the store cannot be written, trying on: {}", error)
         # A commit whose answer was lost may have claimed tickets that nobody was told of.
         self._unsure = True
-        self._backoff_seconds = min(max(self._backoff_seconds * 2, _BACKOFF_FIRST_SECONDS), _BACKOFF_CAP_SECONDS)
-        self.wake_at = self.seat.clock() + self._backoff_seconds
+        self.wake_at = self.seat.clock() + self._backoff.lengthen()
