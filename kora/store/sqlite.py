@@ -1,21 +1,26 @@
-"""The store in one SQLite file: WAL, every commit synced, several processes at once."""
+"""The store in one SQLite file: WAL, every commit synced, several processes at once.
+
+What each kind of handle is made of is imported when one is asked for: a command needs one of them, and to import them
+all takes as long as everything else that it does.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from kora.clock import TimeSource
 from kora.store.port import RuntimeRecord
-from kora.store.sqlite_archive import archive
-from kora.store.sqlite_board import SqliteBoard
 from kora.store.sqlite_connection import Place, identity
-from kora.store.sqlite_read import SqliteReader
 from kora.store.sqlite_schema import prepare, register
-from kora.store.sqlite_write import SqliteWriter
-from kora.store.views import ArchiveResult
+
+if TYPE_CHECKING:
+    from kora.store.sqlite_board import SqliteBoard
+    from kora.store.sqlite_read import SqliteReader
+    from kora.store.sqlite_write import SqliteWriter
+    from kora.store.views import ArchiveResult
 
 
 class SqliteStore:
@@ -44,20 +49,28 @@ class SqliteStore:
 
     def writer(self, runtime: RuntimeRecord) -> SqliteWriter:
         """A new handle for this runtime's Ledger; `next_incarnation` registers the runtime."""
+        from kora.store.sqlite_write import SqliteWriter
+
         return SqliteWriter(self._place, runtime)
 
     def reader(self) -> SqliteReader:
         """A new reading handle."""
+        from kora.store.sqlite_read import SqliteReader
+
         return SqliteReader(self._place)
 
     def board(self) -> SqliteBoard:
         """A new operator's handle."""
+        from kora.store.sqlite_board import SqliteBoard
+
         return SqliteBoard(self._place)
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]
     ) -> ArchiveResult:
         """Move the workspace's events that occurred before this moment into compressed files that still verify."""
+        from kora.store.sqlite_archive import archive
+
         return archive(self._place, directory, older_than, who=who, progress=progress)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from actors.messages import (
     Describe,
     Drain,
     Ended,
+    Ends,
     Flush,
     Held,
     Lost,
@@ -412,7 +413,7 @@ def test_an_operators_drain_claims_nothing_until_it_is_taken_back_and_is_no_end_
 
 def test_the_ends_that_are_written_are_counted_across_ledgers(office):
     worker, claim = office.one_at_work()
-    office.hear(Ended(worker, claim.key, done(claim)))
+    office.hear(Ends((Ended(worker, claim.key, done(claim)),)))
     office.sit()
     assert office.ended == {"completed": 1}
 
