@@ -213,6 +213,8 @@ class Traced:
     receiver: str
     kind: str
     preview: str
+    left_out: int = 0
+    """how many before it came too fast to be kept"""
 
 
 @dataclass(frozen=True, slots=True)

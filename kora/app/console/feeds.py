@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,21 +23,20 @@ if TYPE_CHECKING:
 LINES_KEPT: Final = 5_000
 TRANSITIONS_KEPT: Final = 1_000
 TRACED_KEPT: Final = 2_000
+TRACED_A_SECOND: Final = 500
 
 _Item = TypeVar("_Item")
-_Kept = TypeVar("_Kept")
 
 
-class Ring(Generic[_Kept, _Item]):
-    """Implements `Feed`. What is kept becomes what is read only when it is read. For any thread."""
+class Ring(Generic[_Item]):
+    """Implements `Feed`. For any thread."""
 
-    def __init__(self, kept: int, read: Callable[[_Kept], _Item]) -> None:
-        self._kept: deque[_Kept] = deque(maxlen=kept)
-        self._read = read
+    def __init__(self, kept: int) -> None:
+        self._kept: deque[_Item] = deque(maxlen=kept)
         self._count = 0
         self._mutex = threading.Lock()
 
-    def add(self, *items: _Kept) -> None:
+    def add(self, *items: _Item) -> None:
         """These come next."""
         with self._mutex:
             self._kept.extend(items)
@@ -48,7 +48,7 @@ class Ring(Generic[_Kept, _Item]):
             oldest = self._count - len(self._kept)
             begin = min(max(position, oldest), self._count)
             found = list(islice(self._kept, begin - oldest, begin - oldest + limit))
-        return Batch([self._read(each) for each in found], begin + len(found), max(0, begin - position))
+        return Batch(found, begin + len(found), max(0, begin - position))
 
     def position(self) -> int:
         """Where the next one will stand."""
@@ -60,7 +60,7 @@ class StateShown:
 
     def __init__(self) -> None:
         self._state = OperationalState(PrimaryState.BOOTING)
-        self.transitions: Ring[StateChange, StateChange] = Ring(TRANSITIONS_KEPT, lambda change: change)
+        self.transitions: Ring[StateChange] = Ring(TRANSITIONS_KEPT)
 
     def show(self, state: OperationalState) -> None:
         """It is so now."""
@@ -81,7 +81,7 @@ class LogShown:
     """The last lines of the log, redacted as the log itself is."""
 
     def __init__(self) -> None:
-        self.lines: Ring[LogLine, LogLine] = Ring(LINES_KEPT, lambda line: line)
+        self.lines: Ring[LogLine] = Ring(LINES_KEPT)
 
     def hear(self, said: Said) -> None:
         """One more record: each of its lines is one here."""
@@ -90,23 +90,42 @@ class LogShown:
         self.lines.add(*(LogLine(said.time.astimezone(UTC), said.level, said.actor, text) for text in texts))
 
 
+class Trace:
+    """What one name is told and tells, as it is shown. Not the message itself: that may hold hundreds of claims."""
+
+    def __init__(self, name: str, text: Text, clock: Callable[[], float] = time.monotonic) -> None:
+        self.messages: Ring[Traced] = Ring(TRACED_KEPT)
+        self._name = name
+        self._text = text
+        self._clock = clock
+        self._may_be_shown, self._at = float(TRACED_A_SECOND), clock()
+        self._left_out = 0
+        self._mutex = threading.Lock()
+
+    def hear(self, sent: Sent) -> None:
+        """A tap: spelt in the sender's thread, so of more than a few hundred a second only how many there were."""
+        if self._name not in {sent.receiver, sent.sender}:
+            return
+        with self._mutex:
+            before, self._at = self._at, self._clock()
+            earned = (self._at - before) * TRACED_A_SECOND
+            self._may_be_shown = min(TRACED_A_SECOND, self._may_be_shown + earned)
+            if self._may_be_shown < 1:
+                self._left_out += 1
+                return
+            self._may_be_shown -= 1
+            left_out, self._left_out = self._left_out, 0
+        kind, preview = type(sent.message).__name__, self._text.preview(sent.message)
+        self.messages.add(Traced(datetime.now(UTC), sent.sender, sent.receiver, kind, preview, left_out))
+
+
 @contextmanager
-def traced(directory: Directory, name: str, text: Text) -> Iterator[Ring[tuple[datetime, Sent], Traced]]:
+def traced(directory: Directory, name: str, text: Text) -> Iterator[Ring[Traced]]:
     """What the name is told and tells, until the end of the context."""
-
-    def read(kept: tuple[datetime, Sent]) -> Traced:
-        at, sent = kept
-        return Traced(at, sent.sender, sent.receiver, type(sent.message).__name__, text.preview(sent.message))
-
-    ring: Ring[tuple[datetime, Sent], Traced] = Ring(TRACED_KEPT, read)
-
-    def tap(sent: Sent) -> None:
-        if name in {sent.receiver, sent.sender}:
-            ring.add((datetime.now(UTC), sent))
-
-    end = directory.trace(tap)
+    trace = Trace(name, text)
+    end = directory.trace(trace.hear)
     try:
-        yield ring
+        yield trace.messages
     finally:
         end()
 

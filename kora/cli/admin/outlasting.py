@@ -26,10 +26,15 @@ def outlasting(
         with stream:
             for item in stream:
                 if item.event == "missed":
-                    complain(f"{count(item.data['count'], 'item')} left out: they came faster than they are shown")
+                    complain(left_out(item.data["count"]))
                 else:
                     yield item.data
         stream = _again(client, path, parameters, stream.last_id)
+
+
+def left_out(number: int) -> str:
+    """That so many are not among what is shown."""
+    return f"{count(number, 'item')} left out: they came faster than they are shown"
 
 
 def _again(client: Client, path: str, parameters: Parameters | None, after: int | None) -> Stream:

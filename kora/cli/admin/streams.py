@@ -10,10 +10,20 @@ from typing import Annotated, Any, Final
 import typer
 
 from kora.cli.admin.asked import ActorName, Document, Limit, actor_path, client
-from kora.cli.admin.outlasting import outlasting
+from kora.cli.admin.outlasting import left_out, outlasting
 from kora.cli.invocation import known_id, known_names
 from kora.cli.log import COLUMNS, DRAWN_BELOW, WIDTHS
-from kora.cli.output import Rolling, cells_of, painted, plain_document, plain_documents, say, table, write_line
+from kora.cli.output import (
+    Rolling,
+    cells_of,
+    complain,
+    painted,
+    plain_document,
+    plain_documents,
+    say,
+    table,
+    write_line,
+)
 
 _LEVELS: Final = {"DEBUG": "dim", "INFO": "cyan", "WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
 _AT_A_TIME: Final = 1_000
@@ -71,6 +81,8 @@ def trace(context: typer.Context, name: ActorName, *, as_json: StreamAsJson = Fa
     """  # noqa: D301 - typer is told by a backspace to keep the lines
 
     def show(message: Document) -> None:
+        if message["left_out"]:
+            complain(left_out(message["left_out"]))
         is_received = message["receiver"] == name
         other = message["sender"] or "(outside)" if is_received else message["receiver"]
         write_line(

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from loguru import logger
 
 from actors.messages import Drain, Transition, Work
+from actors.supervision import Sent
 from kora import logging
 from kora.agents.port import Lease
 from kora.app.console import recorder as recorder_module
-from kora.app.console.feeds import LogShown, Ring
+from kora.app.console.feeds import TRACED_A_SECOND, LogShown, Ring, Trace
 from kora.app.console.main_thread import MainThread
 from kora.app.console.recorder import Acted, Recorder
 from kora.app.console.text import PREVIEW_CHARACTERS, Text
@@ -29,7 +30,7 @@ SECRET = "sk-" + "abcdefghijklmnopqrstuvwxyz0123"
 
 @given(kept=st.integers(1, 5), added=st.lists(st.integers(0, 4), max_size=8), limit=st.integers(1, 4))
 def test_whoever_follows_a_ring_has_all_that_it_did_not_miss_in_order(kept, added, limit):
-    ring, everything, position, missed, heard = Ring(kept, lambda item: item), [], 0, 0, []
+    ring, everything, position, missed, heard = Ring(kept), [], 0, 0, []
     for count in added:
         new = list(range(len(everything), len(everything) + count))
         everything += new
@@ -48,10 +49,28 @@ def test_whoever_follows_a_ring_has_all_that_it_did_not_miss_in_order(kept, adde
 
 
 def test_a_position_beyond_the_end_waits_there():
-    ring = Ring(3, str)
+    ring = Ring(3)
     ring.add(1)
     assert ring.since(9, 5).items == []
     assert ring.since(9, 5).next == 1
+
+
+def test_a_flood_is_traced_at_a_bounded_rate_and_the_next_one_says_how_many_were_left_out():
+    now = 0.0
+    trace = Trace("ledger", Text(), clock=lambda: now)
+
+    def hear(count, receiver="ledger"):
+        for _ in range(count):
+            trace.hear(Sent(receiver, Drain(deadline=1.0), "poller", control=True))
+
+    hear(3, "poller")
+    hear(TRACED_A_SECOND + 7)
+    assert trace.messages.position() == TRACED_A_SECOND
+    now += 1
+    hear(2)
+    last = trace.messages.since(0, 10_000).items[-2:]
+    assert [each.left_out for each in last] == [7, 0]
+    assert last[0].preview == "Drain(deadline=1.0, at_once=False, is_final=True)"
 
 
 def test_a_preview_is_short_and_tells_no_secret_and_has_no_control_character():
