@@ -104,11 +104,9 @@ class SupervisedActor(ThreadingActor):
 
     def on_batch(self, batch: list[Any]) -> None:
         """Handle messages that were told, in order; by default one by one through ``on_receive``."""
-        generation, handled = self.seat.generation, self.seat.inbox.handled
-        receive, now = self.on_receive, self.seat.clock
+        hand, receive, now = self.seat.inbox.hand(self.seat.generation), self.on_receive, self.seat.clock
         for position, message in enumerate(batch):
-            if position:
-                handled(generation)
+            hand.handled = position
             self.busy_since = now()
             receive(message)
 

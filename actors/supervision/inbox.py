@@ -126,8 +126,8 @@ class Inbox:
     def take(self, generation: int, limit: int, timeout: float | None = None, *, stepwise: bool = False) -> list[Any]:
         """At most ``limit`` messages: a lone suspect, else control before work. Empty after ``timeout`` seconds.
 
-        They are in hand until ``done`` or the next ``take``. With ``stepwise`` the taker calls ``handled`` between
-        them, so that a crash makes a suspect of one message alone.
+        They are in hand until ``done`` or the next ``take``. With ``stepwise`` the taker counts in ``hand``
+        which it has handled, so that a crash makes a suspect of one message alone.
 
         Raises:
             SupersededError: the generation is no longer the current one.
@@ -150,17 +150,18 @@ class Inbox:
                 return []
             bell.wait(remaining)
 
-    def handled(self, generation: int) -> None:
-        """The next message of a ``stepwise`` batch has been handled: it will not be handed out again."""
+    def hand(self, generation: int) -> Hand:
+        """What the last ``take`` of this generation handed out; a hand that nobody looks into, once it is superseded.
+
+        Its taker counts in ``handled`` how many messages of a ``stepwise`` batch will not be handed out again.
+        """
         hand = self._hand
-        if hand.generation == generation:
-            hand.handled += 1
+        return hand if hand.generation == generation else Hand(generation)
 
     def done(self, generation: int) -> None:
         """Everything in hand has been handled."""
-        hand = self._hand
-        if hand.generation == generation:
-            hand.handled = len(hand)
+        hand = self.hand(generation)
+        hand.handled = len(hand)
 
     def recover(self, detail: Text = "") -> None:
         """What the dead actor had in hand waits for its successor, in order; the suspects before everything else.

@@ -126,7 +126,7 @@ def test_late_words_of_a_superseded_taker_do_not_touch_its_successors_hand() -> 
     inbox.take(old, 1)
     new = inbox.attach()
     assert inbox.take(new, 10, stepwise=True) == [1]
-    inbox.handled(old)
+    inbox.hand(old).handled += 1
     inbox.done(old)
     assert inbox.depths.in_hand == 1
 
@@ -165,8 +165,8 @@ def test_a_crash_while_stepping_suspects_the_one_being_handled_alone() -> None:
     inbox, mine, letters = filled("a", "killer", "c")
     inbox.put("control", control=True)
     assert inbox.take(mine, 10, stepwise=True) == ["control", "a", "killer", "c"]
-    inbox.handled(mine)
-    inbox.handled(mine)
+    inbox.hand(mine).handled += 1
+    inbox.hand(mine).handled += 1
     inbox.recover()
     mine = inbox.attach()
     inbox.put("later control", control=True)
@@ -284,7 +284,7 @@ class Consumer:
             self.inbox.done(self.generation)
         for _ in range(min(count, len(self.hand))):
             self.handled.append(self.hand.pop(0))
-            self.inbox.handled(self.generation)
+            self.inbox.hand(self.generation).handled += 1
             self.begun.update(self.hand[:1])
 
     def crash(self, _: None) -> None:

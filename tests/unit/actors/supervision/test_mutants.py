@@ -11,6 +11,7 @@ from actors.supervision import group, lanes, lifecycle, plan
 from actors.supervision.dead_letters import DeadLetters
 from actors.supervision.group import Group
 from actors.supervision.inbox import Inbox
+from actors.supervision.lanes import Hand
 from actors.supervision.lifecycle import Lifecycle
 from tests.unit.actors.supervision.duet import play_rehearsed
 from tests.unit.actors.supervision.handover import HandoverError, errands, hand_over
@@ -257,7 +258,7 @@ def killer_tried_once_too_often(patch):
 
 
 def handled_message_handed_out_twice(patch):
-    patch.setattr(Inbox, "handled", lambda self, generation: None)
+    patch.setattr(Inbox, "hand", lambda self, generation: Hand(generation))
 
 
 def retired_actors_message_handed_out_twice(patch):

@@ -50,7 +50,7 @@ def test_what_was_handled_of_a_batch_waits_no_more() -> None:
         inbox.put(message)
     mine = inbox.attach()
     inbox.take(mine, 3, stepwise=True)
-    inbox.handled(mine)
+    inbox.hand(mine).handled += 1
     assert rows(inbox) == [("in_hand", 2, None), ("in_hand", 3, None)]
 
 
