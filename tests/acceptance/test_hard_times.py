@@ -18,7 +18,6 @@ from kora.domain.ticket import Status
 from tests.acceptance import home as homes
 from tests.acceptance import scarcity
 from tests.acceptance.home import PATIENCE_SECONDS, PROGRAM, Home, wait_until
-from tests.acceptance.reading import reading
 
 HERE = Path(__file__).parent
 MEBIBYTE = 1_048_576
@@ -55,7 +54,7 @@ def acknowledged(home: Home) -> dict[str, str]:
 
 def assert_kept(home: Home, done: dict[str, str | None]) -> None:
     """What was completed still is, with its word; what an agent was told is committed, and nothing beside it."""
-    with reading(home) as reader:
+    with home.reading() as reader:
         for ticket_id, summary in done.items():
             ticket = reader.ticket(ticket_id)
             assert (ticket.sea_status, ticket.last_summary) == ("completed", summary)
@@ -66,7 +65,7 @@ def assert_kept(home: Home, done: dict[str, str | None]) -> None:
 
 
 def assert_all_done(home: Home, *, once: bool) -> None:
-    with reading(home) as reader:
+    with home.reading() as reader:
         tickets = list(reader.tickets())
         assert reader.verify().fault is None
     assert {ticket.sea_status for ticket in tickets} == {"completed"}
@@ -100,7 +99,7 @@ def test_without_room_what_was_acknowledged_is_kept_and_with_room_the_work_goes_
     want.begin(process)
     wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
     assert want.cause in home.log()
-    with reading(home) as reader:
+    with home.reading() as reader:
         done = {ticket.ticket_id: ticket.last_summary for ticket in reader.tickets((Status.COMPLETED,))}
     assert len(acknowledged(home)) >= NOTING
     assert NOTING < len(done) < 2 * NOTING + PLAIN
@@ -144,7 +143,7 @@ def test_agents_that_flood_babble_break_off_die_and_vanish_end_by_the_table(home
     )
     put(home, *ENDS)
     process = home.start("run")
-    with reading(home) as reader:
+    with home.reading() as reader:
         wait_until(home, lambda: all(ticket.last_resolution for ticket in reader.tickets()), process)
         tickets = {ticket.ticket_title: ticket for ticket in reader.tickets()}
         [flooded] = reader.attempts(tickets["flood"].ticket_id)
@@ -210,7 +209,7 @@ def test_a_store_that_is_replaced_is_left_alone_and_put_back_it_has_everything(h
     }
     assert len(done) >= 3
     away.rename(store)
-    with reading(home) as reader:
+    with home.reading() as reader:
         completed = {ticket.ticket_id[-8:] for ticket in reader.tickets((Status.COMPLETED,))}
         assert reader.verify().fault is None
     assert done <= completed
@@ -255,7 +254,7 @@ def test_a_state_dir_that_may_no_longer_be_written_costs_the_records_and_not_the
     finally:
         for folder in folders:
             folder.chmod(0o700)
-    with reading(humble) as reader:
+    with humble.reading() as reader:
         assert {(ticket.sea_status, ticket.claim_count) for ticket in reader.tickets()} == {("completed", 1)}
     assert "Permission denied" in humble.log()
     assert "Traceback" not in humble.log()

@@ -15,7 +15,6 @@ from kora.clock import SystemTime
 from kora.config import load
 from kora.domain.events import EventType
 from tests.acceptance.home import PATIENCE_SECONDS
-from tests.acceptance.reading import reading
 
 HERE = Path(__file__).parent
 LEASE_SECONDS = 2.0
@@ -36,7 +35,7 @@ def test_setting_the_wall_clock_neither_ends_nor_prolongs_a_lease(home, monkeypa
     offset_us = 0
     monkeypatch.setattr(SystemTime, "now_us", lambda _: time.time_ns() // 1_000 + offset_us)
     try:
-        with Runtime(load(home.config)) as runtime, reading(home) as reader:
+        with Runtime(load(home.config)) as runtime, home.reading() as reader:
             runtime.start()
             assert jumping.WORKING.wait(PATIENCE_SECONDS)
             offset_us = jump_seconds * 1_000_000
