@@ -155,21 +155,27 @@ class Post:
             self._advance(self._clock())
             return list(self._finished)
 
-    def give_back(
-        self, generation: int, why: str, *, seconds: float | None = None, work_attempt_id: str | None = None
-    ) -> None:
-        """What waits, or this attempt of it alone, is finished unbegun."""
+    def give_back(self, generation: int, why: str, *, seconds: float | None = None) -> None:
+        """What waits is finished unbegun."""
         with self._mutex:
             if generation == self._generation:
-                self._pass_over(why, seconds=seconds, only=work_attempt_id)
+                self._pass_over(why, seconds=seconds)
+
+    def release(self, generation: int, work_attempt_id: str, why: str) -> RunningAgent | None:
+        """An attempt that waited is finished unbegun. The agent that is to be ended, if it runs."""
+        with self._mutex:
+            if self._runs(work_attempt_id):
+                return self.agent
+            if generation == self._generation:
+                self._pass_over(why, only=work_attempt_id)
+            return None
 
     def lose(self, generation: int, work_attempt_id: str) -> RunningAgent | None:
         """A claim is over: one that waited is finished unbegun. The agent that is to be ended, if the attempt runs."""
         self.desk.close((work_attempt_id,))
         with self._mutex:
-            running = self._running
-            if running is not None and running.claim.key.work_attempt_id == work_attempt_id:
-                return running.agent
+            if self._runs(work_attempt_id):
+                return self.agent
             if generation == self._generation:
                 self._pass_over("", only=work_attempt_id, is_lost=True)
             return None
@@ -202,6 +208,10 @@ class Post:
         """What was taken up and has no reported end, and the ends that were not acknowledged; of one moment."""
         with self._mutex:
             return tuple(self._unreported()), tuple(self._ended.values())
+
+    def _runs(self, work_attempt_id: str) -> bool:
+        running = self._running
+        return running is not None and running.claim.key.work_attempt_id == work_attempt_id
 
     def _unreported(self) -> list[Claim]:
         running = () if self._running is None else (self._running.claim,)

@@ -212,11 +212,9 @@ class Worker(KoraActor):
 
     @handles(Release)
     def _on_release(self, message: Release) -> None:
-        attempt, running = message.work_attempt_id, self._post.running
-        if running is None or running.claim.key.work_attempt_id != attempt:
-            self._post.give_back(self.seat.generation, RELEASED_BY_OPERATOR, work_attempt_id=attempt)
-        elif running.agent is not None and running.agent.outcome is None:
-            running.agent.stop(StopReason.OPERATOR)
+        agent = self._post.release(self.seat.generation, message.work_attempt_id, RELEASED_BY_OPERATOR)
+        if agent is not None and agent.outcome is None:
+            agent.stop(StopReason.OPERATOR)
         self._go_on()
 
     def _not_to_begin(self, claim: Claim) -> Taken | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 
 from actors.actor import UnknownMessageError
@@ -638,6 +640,42 @@ def test_a_release_that_comes_too_late_changes_nothing(place, make_claim):
     place.give(other)
     place.worker.on_receive(Release(work_attempt_id=claim.key.work_attempt_id))
     assert place.attempt.orders == []
+
+
+class Door:
+    """A post's mutex that says when somebody waits for it."""
+
+    def __init__(self, mutex):
+        self._mutex, self.knocked = mutex, threading.Event()
+        self.acquire, self.release = mutex.acquire, mutex.release
+
+    def __enter__(self):
+        self.knocked.set()
+        return self._mutex.__enter__()
+
+    def __exit__(self, *error):
+        return self._mutex.__exit__(*error)
+
+
+def test_what_is_just_being_begun_on_another_thread_when_it_is_released_is_ended(place, make_claim):
+    first, second = make_claim(), make_claim()
+    place.give(first, second)
+    place.post._mutex = door = Door(place.post._mutex)
+    start, starting = place.agents.start, threading.Event()
+
+    def start_slowly(*arguments):
+        starting.set()
+        assert door.knocked.wait(10)
+        return start(*arguments)
+
+    place.agents.start = start_slowly
+    ender = threading.Thread(target=place.attempt.end, args=(Outcome(exit_code=0),))
+    ender.start()
+    assert starting.wait(10)
+    place.worker.on_receive(Release(work_attempt_id=second.key.work_attempt_id))
+    ender.join(10)
+    assert place.begun == [first, second]
+    assert place.attempt.orders == [("stop", StopReason.OPERATOR)]
 
 
 def test_it_tells_what_it_is_at(place, make_claim):
