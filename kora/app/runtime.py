@@ -201,9 +201,10 @@ class Runtime:
         dismissed = [name for name in self._posts if name not in posts]
         for name in reversed(dismissed):
             self._supervisor.remove_child(name)
-        # Before the Ledger learns of it, and gives back what nobody runs: their agents have ended by then.
+        # Their agents have ended before the Ledger learns of it, and gives back what nobody runs.
         patience_seconds = assembly.longest_grace(settings) + ABORT_SECONDS
-        rereading.end_agents([self._posts[name] for name in dismissed], patience_seconds, self.wait)
+        # Without serving anybody: of two updates, one within the other, the older would be the last.
+        rereading.end_agents([self._posts[name] for name in dismissed], patience_seconds, self._wait)
         assembly.adopt(settings, self._agents)
         self._settings, self._posts = settings, posts
         self._supervisor.update(self._tree(settings, posts))
@@ -225,9 +226,7 @@ class Runtime:
         What operators ask for that only this thread may do is done meanwhile: whoever drives a runtime calls this.
         """
         self._operators.main.serve()
-        self._failure = self._failure or self._supervisor.wait_failed(timeout)
-        self._listen(0.0)
-        return self._failure is not None
+        return self._wait(timeout)
 
     def drain(self, signals: Signals | None = None) -> bool:
         """Claim nothing more, let what runs end, and see its end written. False when something is left under a claim.
@@ -256,10 +255,16 @@ class Runtime:
     def close(self) -> None:
         """Stop every actor, end every agent, and leave. Claims that are still held are the successor's to return."""
         with self._opened:
+            self._operators.begin_to_end()
             try:
                 self._flush()
             finally:
                 self._stop()
+
+    def _wait(self, timeout: float) -> bool:
+        self._failure = self._failure or self._supervisor.wait_failed(timeout)
+        self._listen(0.0)
+        return self._failure is not None
 
     def _flush(self) -> None:
         # What the mirror has yet to say, the Ledger has yet to write.

@@ -22,7 +22,7 @@ class MainThread:
 
     def __init__(self) -> None:
         self._asked: queue.SimpleQueue[_Asked] = queue.SimpleQueue()
-        self._is_serving = self._is_closed = False
+        self._is_closed = False
 
     def ask(self, action: Callable[[], _Result], patience_seconds: float = PATIENCE_SECONDS) -> _Result:
         """What the action returns, done there; what it raises is raised here.
@@ -43,15 +43,13 @@ class MainThread:
             raise NoAnswerError(f"the runtime is not done with it after {patience_seconds:g} s, and goes on") from None
 
     def serve(self) -> None:
-        """Do what waits. What is asked for while one is done, by the doing itself, waits for the next time."""
-        if self._is_serving:
-            return
-        self._is_serving = True
-        try:
-            while not self._asked.empty():
-                self._do(*self._asked.get())
-        finally:
-            self._is_serving = False
+        """Do what waits, unless the runtime is ending. For whoever drives it, and for nothing that is done here."""
+        while not self._is_closed:
+            try:
+                asked = self._asked.get_nowait()
+            except queue.Empty:
+                return
+            self._do(*asked)
 
     def close(self) -> None:
         """Nothing more is done."""

@@ -29,6 +29,9 @@ class Place:
         self.folder, self.path, self.module = folder, folder / "supervisor.toml", module
         self.going = threading.Event()
         """agents end once it is set"""
+        self.keeps = threading.Event()
+        self.keeps.set()
+        """agents look whether they are to end only while it is set"""
         self.begun = threading.Semaphore(0)
         self.configure()
         self.runtime = self._driver = None
@@ -45,7 +48,8 @@ class Place:
     def run(self, _ticket, work):
         self.begun.release()
         while not self.going.wait(0.02):
-            work.raise_if_lost()
+            if self.keeps.wait(10):
+                work.raise_if_lost()
 
     def begin(self, **arguments):
         self.runtime = Runtime(load(self.path, {}), **arguments)
@@ -59,11 +63,16 @@ class Place:
         while not self._ended.is_set() and not self.runtime.wait(0.02):
             pass
 
+    def stop_driving(self):
+        """From now on the test drives the runtime."""
+        self._ended.set()
+        self._driver.join(PATIENCE_SECONDS)
+        return self.runtime
+
     def end(self, *, drain=True):
         if self.runtime is None:
             return
-        self._ended.set()
-        self._driver.join(PATIENCE_SECONDS)
+        self.stop_driving()
         self.going.set()
         if drain:
             assert self.runtime.drain()

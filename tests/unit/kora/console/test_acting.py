@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -10,6 +11,7 @@ from loguru import logger
 
 from actors.messages import Describe
 from actors.names import LEDGER, POLLER, STATE_HOLDER
+from kora.config import load
 from kora.domain.ticket import Status
 from kora.errors import BadMessageError, NoAnswerError, RefusedError, UnknownNameError
 from kora.signals import Signals
@@ -221,6 +223,36 @@ def test_the_configuration_is_reread_and_followed_by_the_thread_that_drives_the_
     assert len(console.status().actors) == 9
     place.end()
     assert [each["verb"] for each in place.acted()] == ["update", "update"]
+
+
+def test_an_update_that_is_asked_for_during_another_comes_after_it(place, eventually):
+    place.add(2)
+    console = place.begin()
+    for _ in range(2):
+        assert place.begun.acquire(timeout=10)
+    runtime, done = place.stop_driving(), []
+    update = runtime.update
+
+    def watched(settings):
+        done.append(f"begin {settings.workers.count}")
+        update(settings)
+        done.append(f"end {settings.workers.count}")
+
+    runtime.update = watched
+    place.configure(workers=1)
+    settings = load(place.path, {})
+    # The agent of the Worker that goes does not end at once, and the main thread waits for it.
+    place.keeps.clear()
+    place.configure(workers=3)
+    asker = threading.Thread(target=console.update, kwargs={"who": WHO})
+    asker.start()
+    eventually(lambda: not runtime._operators.main._asked.empty())
+    runtime.update(settings)
+    place.keeps.set()
+    while asker.is_alive():
+        runtime.wait(0.02)
+    assert done == ["begin 1", "end 1", "begin 3", "end 3"]
+    eventually(lambda: [actor.name for actor in console.status().actors][-2:] == ["worker-3", "poller"])
 
 
 def test_a_runtime_that_is_ending_is_changed_no_more(place):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import queue
 import threading
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
@@ -154,6 +157,52 @@ def test_nobody_waits_for_a_main_thread_that_does_not_come_or_has_ended():
     main.close()
     with pytest.raises(RefusedError, match="ending"):
         main.ask(lambda: begun.append(1))
+
+
+def test_what_is_asked_of_a_runtime_that_has_just_ended_is_refused_though_its_thread_comes_to_it_first():
+    main, begun, refused = MainThread(), [], []
+    refuse_all, came = main._refuse_all, threading.Event()
+
+    def serve_first():
+        """The main thread is back at its loop before the asker has looked whether the runtime has ended."""
+        if threading.current_thread() is not threading.main_thread():
+            main.serve()
+            came.set()
+        refuse_all()
+
+    main._refuse_all = serve_first
+    main.close()
+
+    def ask():
+        with pytest.raises(RefusedError, match="ending"):
+            main.ask(lambda: begun.append(1), 10)
+        refused.append(1)
+
+    asker = threading.Thread(target=ask)
+    asker.start()
+    assert came.wait(10)
+    asker.join(10)
+    assert (begun, refused) == ([], [1])
+
+
+def test_the_main_thread_does_not_wait_for_a_request_that_was_just_taken_away_from_it():
+    main = MainThread()
+
+    class Emptied(queue.SimpleQueue):
+        """One whose last request is refused by its asker as soon as the main thread has seen it."""
+
+        def empty(self):
+            seen = super().empty()
+            with suppress(queue.Empty):
+                super().get_nowait()
+            return seen
+
+    main._asked = Emptied()
+    main._asked.put((lambda: None, Future()))
+    served = threading.Thread(target=main.serve, daemon=True)
+    served.start()
+    served.join(10)
+    assert not served.is_alive()
 
 
 class Board:
