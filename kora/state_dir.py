@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -60,6 +61,7 @@ class StateDir:
         """the locks of predecessors whose marks cannot be removed: as long as they are held, nobody is found there"""
         self._paused = path / "paused"
         self._pause_fault: str | None = None
+        self._pausing = threading.Lock()
         self._unreadable = False
         self._unwritable = False
         try:
@@ -123,13 +125,16 @@ class StateDir:
 
         Raises `RefusedError` when that cannot be written: nothing was changed.
         """
-        if (pause := self.paused()) is not None and pause.fault is None:
-            return
+        with self._pausing:
+            if (pause := self.paused()) is None or pause.fault is not None:
+                self._write_pause(Pause(who=who, at=at))
+
+    def _write_pause(self, pause: Pause) -> None:
         fresh = self.path / "paused.new"
         try:
             fresh.unlink(missing_ok=True)
             with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(Pause(who=who, at=at).model_dump_json(exclude_none=True).encode())
+                file.write(pause.model_dump_json(exclude_none=True).encode())
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(self._paused)

@@ -122,8 +122,7 @@ class Runtime:
             signals=self._signals,
             time_source=self._time,
         )
-        reader = self._store.reader
-        self._beside = Beside(settings, reader, self.runtime_id, live=self._is_live, time_source=self._time)
+        self._beside = Beside(settings, self._store.reader, self.runtime_id, live=self._is_live, time_source=self._time)
         self._opened.callback(self._beside.close)
 
     def _supervise(self) -> None:
@@ -239,7 +238,7 @@ class Runtime:
         deadline = self._time.boot_seconds() + settings.control.drain_seconds
         patience = deadline + assembly.longest_grace(settings) + ABORT_SECONDS
         aborted = at_once = False
-        while not self._drained() and not self.wait(0.0):
+        while not self._drained() and not self._wait(0.0):
             now = self._time.boot_seconds()
             aborted |= signals is not None and signals.count > 1
             if now >= patience and at_once:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,21 +71,15 @@ class Acting:
 
     def start_actor(self, name: str, *, who: str) -> None:
         """A stopped actor runs again."""
-        before = self._standing(name)
-        with _translated(name):
-            self._inside.supervisor.start_child(name, COMMAND_SECONDS)
-        self._record(who, "start", name, before=before, after=self._standing(name))
+        self._command(who, "start", name, self._inside.supervisor.start_child)
 
     def stop_actor(self, name: str, *, who: str) -> None:
         """It is down until it is started."""
-        before = self._standing(name)
         if name in _SERVES_THIS:
             raise RefusedError(
                 f"{name} serves the admin API: nobody could ask for it to be started again; `restart {ADMIN}` instead"
             )
-        with _translated(name):
-            self._inside.supervisor.stop_child(name, COMMAND_SECONDS)
-        self._record(who, "stop", name, before=before, after=self._standing(name))
+        self._command(who, "stop", name, self._inside.supervisor.stop_child)
 
     def restart_actor(self, name: str, *, who: str) -> Restarted:
         """A successor serves the name, and has answered.
@@ -95,10 +89,7 @@ class Acting:
         before, began = self._standing(name), time.monotonic()
         if name in _SERVES_THIS:
             return self._restart_the_served(name, before, who)
-        with _translated(name):
-            self._inside.supervisor.restart_child(name, COMMAND_SECONDS)
-        after = self._standing(name)
-        self._record(who, "restart", name, before=before, after=after)
+        after = self._command(who, "restart", name, self._inside.supervisor.restart_child)
         if issubclass(self._inside.describe(name).actor_class or object, KoraActor):
             self._answer(name, Describe(), COMMAND_SECONDS)
         return Restarted(name, after["generation"], time.monotonic() - began)
@@ -123,8 +114,13 @@ class Acting:
         """As `pause`; and what runs is given so long to end, then is released. How many claims are held."""
         inside, before = self._inside, self._paused()
         given = inside.settings().control.drain_seconds if seconds is None else seconds
-        self._pause(who)
+        # In this order, for a pause stays: where there is to be no drain, it is not begun.
         inside.draining.begin(given)
+        try:
+            self._pause(who)
+        except RefusedError:
+            inside.draining.take_back()
+            raise
         held = inside.claims_held()
         after = {"paused": True, "draining": True, "seconds": given, "claims_held": held}
         self._record(who, "drain", self._runtime, before=before, after=after)
@@ -148,10 +144,19 @@ class Acting:
 
     def update(self, *, who: str) -> Sequence[str]:
         """The configuration is read again and followed, with the fewest restarts; what was changed."""
+
+        def follow() -> Sequence[str]:
+            # On record there, for whoever asked may have lost patience before it is done.
+            try:
+                changed = self._inside.update()
+            except SupervisionError as error:
+                self._record(who, "update", self._runtime, after={"failed": str(error)})
+                raise
+            self._record(who, "update", self._runtime, after={"changed": list(changed)})
+            return changed
+
         with _translated("update"):
-            changed = self._inside.main.ask(self._inside.update)
-        self._record(who, "update", self._runtime, after={"changed": list(changed)})
-        return changed
+            return self._inside.main.ask(follow)
 
     def shutdown(self, *, at_once: bool, who: str) -> None:
         """The runtime drains and ends, as on SIGTERM; or ends its agents now, as on a second one."""
@@ -233,6 +238,18 @@ class Acting:
         except Exception as error:  # noqa: BLE001 - whatever the actor raised, it is said and no more
             said = self._inside.text.plain(f"{type(error).__name__}: {error}")
             raise AdminError(f"{name} failed at {kind}: {said}") from None
+
+    def _command(self, who: str, verb: str, name: str, command: Callable[[str, float], object]) -> dict[str, Any]:
+        """How the actor stands after it. On record even if it fails, or takes longer: it may have been done by half."""
+        before = after = self._standing(name)
+        try:
+            with _translated(name):
+                command(name, COMMAND_SECONDS)
+        finally:
+            with suppress(UnknownNameError):
+                after = self._standing(name)
+            self._record(who, verb, name, before=before, after=after)
+        return after
 
     def _standing(self, name: str) -> dict[str, Any]:
         status = self._inside.describe(name).status

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -183,6 +186,25 @@ def test_a_pause_that_nobody_may_read_is_one(path, monkeypatch):
         patch.setattr(Path, "open", refuse)
         assert state_dir.is_paused()
         assert "Permission denied" in state_dir.paused().fault
+    state_dir.close()
+
+
+def test_of_many_who_pause_at_once_one_does_and_none_is_refused(path, monkeypatch):
+    state_dir, fsync = StateDir(path), os.fsync
+    meeting = threading.Barrier(4)
+
+    def meet(descriptor):
+        # Whoever is in the midst of it waits for the others to come as far.
+        with suppress(threading.BrokenBarrierError):
+            meeting.wait(0.2)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", meet)
+    with ThreadPoolExecutor() as pool:
+        asked = [pool.submit(state_dir.pause, f"operator {number}", AT) for number in range(4)]
+    assert [each.exception() for each in asked] == [None] * 4
+    assert state_dir.paused().who.startswith("operator ")
+    assert [file.name for file in path.glob("paused*")] == ["paused"]
     state_dir.close()
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from loguru import logger
 
 from actors.messages import Describe
 from actors.names import LEDGER, POLLER, STATE_HOLDER
+from actors.supervision import ChildStartError
+from kora.app.console import acting
 from kora.config import load
 from kora.domain.ticket import Status
-from kora.errors import BadMessageError, NoAnswerError, RefusedError, UnknownNameError
+from kora.errors import AdminError, BadMessageError, NoAnswerError, RefusedError, UnknownNameError
 from kora.signals import Signals
 
 WHO = "ann"
+
+
+def refuse_to_write(*_arguments):
+    raise OSError(28, "No space left on device")
 
 
 def statuses(place):
@@ -262,6 +270,81 @@ def test_a_runtime_that_is_ending_is_changed_no_more(place):
         console.reread()
     with pytest.raises(RefusedError, match="ending"):
         console.drain(1, who=WHO)
+
+
+def test_a_drain_that_is_refused_since_the_runtime_ends_leaves_no_pause_for_the_next_one(place):
+    console = place.begin()
+    place.stop_driving()
+    place.going.set()
+    assert place.runtime.drain()
+    with pytest.raises(RefusedError, match="drains already"):
+        console.drain(1, who=WHO)
+    assert console.control()["paused"] is None
+
+
+def test_a_drain_whose_pause_cannot_be_written_changes_nothing(place, monkeypatch):
+    console = place.begin()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", refuse_to_write)
+        patch.setattr(Path, "replace", refuse_to_write)
+        with pytest.raises(RefusedError, match="No space left"):
+            console.drain(1, who=WHO)
+    assert (console.control()["paused"], console.control()["draining"]) == (None, False)
+    place.end()
+    assert place.acted() == []
+
+
+def test_what_waits_to_be_changed_is_refused_before_a_runtime_that_ends_without_a_drain_stops_its_actors(
+    place, eventually, monkeypatch
+):
+    console, said, stopped = place.begin(), [], []
+    runtime = place.stop_driving()
+
+    def ask():
+        with pytest.raises(RefusedError, match="ending"):
+            console.update(who=WHO)
+        said.append("refused")
+
+    asker, stop = threading.Thread(target=ask), runtime._stop
+    asker.start()
+    eventually(lambda: not runtime._operators.main._asked.empty())
+
+    def note():
+        asker.join(10)
+        stopped.extend(said)
+        stop()
+
+    monkeypatch.setattr(runtime, "_stop", note)
+    place.end(drain=False)
+    assert stopped == ["refused"]
+
+
+@pytest.mark.parametrize("verb", ["start", "stop", "restart"])
+def test_what_is_not_done_in_time_goes_on_and_is_on_record(place, monkeypatch, verb):
+    console = place.begin()
+    if verb == "start":
+        console.stop_actor(POLLER, who=WHO)
+    monkeypatch.setattr(acting, "COMMAND_SECONDS", 0.0)
+    with pytest.raises(NoAnswerError, match="it goes on"):
+        getattr(console, f"{verb}_actor")(POLLER, who=WHO)
+    place.end(drain=False)
+    assert place.acted()[-1]["verb"] == verb
+    assert place.acted()[-1]["before"]["generation"] == 1
+
+
+def test_an_update_that_is_done_in_part_is_on_record(place, monkeypatch):
+    console = place.begin()
+    place.configure(workers=3)
+
+    def fail(*_):
+        raise ChildStartError("could not be started: worker-3")
+
+    monkeypatch.setattr(place.runtime._supervisor, "update", fail)
+    with pytest.raises(AdminError, match="could not be started: worker-3"):
+        console.update(who=WHO)
+    place.end()
+    [record] = place.acted()
+    assert (record["verb"], record["after"]) == ("update", {"failed": "could not be started: worker-3"})
 
 
 def test_shutdown_is_as_sigterm_and_at_once_as_a_second_one(place):
