@@ -51,7 +51,8 @@ class Post:
       attempts costs no change of threads, and no waiting for the Worker's turn. Where the post is in use at that very
       moment it only rings, and the Worker begins the next.
     - Nothing is begun while nobody mans the post: not after its Worker has stopped or died, and never after `close`.
-    - Every step is one under the mutex: whatever dies between two steps, a claim is in exactly one place.
+    - Every step is one under the mutex: whatever dies between two steps, a claim is in exactly one place. Whoever looks
+      without the mutex may see it in two, and never in none.
     """
 
     def __init__(self, name: str) -> None:
@@ -86,15 +87,15 @@ class Post:
 
     def claims(self) -> list[Claim]:
         """What is here and has no reported end; a snapshot that waits for nobody, also while a start hangs in here."""
-        running = self._running
         while True:
             try:
-                waiting, finished = [claim for claim, _ in list(self._waiting)], list(self._finished)
+                # In the order in which they go on, each into its next place before it leaves the last: none is missed.
+                waiting, running, finished = list(self._waiting), self._running, list(self._finished)
             except RuntimeError:
                 # Python lets nobody look through a deque that has grown since the look began.
                 continue
             at_work = [] if running is None else [running.claim]
-            found = (*(taken.claim for taken in finished), *at_work, *waiting)
+            found = (*(taken.claim for taken in finished), *at_work, *(claim for claim, _ in waiting))
             return list({claim.key: claim for claim in found}.values())
 
     def man(
@@ -244,17 +245,19 @@ class Post:
             if running.ended_at is None:
                 running.ended_at = now
         while self._waiting and self._is_manned and not self._is_closed:
-            claim, lease = self._waiting.popleft()
+            claim, lease = self._waiting[0]
             # Any later, its guardian would end it as soon as it has begun.
             if now < lease.kill_at:
                 self._begin(claim, lease, now)
                 return
             self._finished.append(Taken(claim, unbegun="its lease ran out before its turn came"))
+            self._waiting.popleft()
         self.desk.turn_to(None)
 
     def _begin(self, claim: Claim, lease: Lease, now: float) -> None:
         # First that it was taken up, then the start: should that fail, a successor finds what was in doubt.
         self._running = taken = Taken(claim, began_at=now)
+        self._waiting.popleft()
         self.desk.turn_to(claim.key.work_attempt_id)
         generation = self._generation
         taken.agent = self._start(claim, lease, lambda: self._end(generation, taken))

@@ -131,6 +131,10 @@ class Acting:
         for name, post in list(self._inside.posts().items()):
             for claim in post.claims():
                 if claim.key.ticket_id == ticket_id:
+                    if self._inside.describe(name).status.state in _DOWN:
+                        raise RefusedError(
+                            f"{name} has ticket {ticket_id} and is down; `start {name}`, which releases it"
+                        )
                     attempt = claim.key.work_attempt_id
                     self._inside.directory.tell(name, Release(work_attempt_id=attempt))
                     before = {"worker": name, "work_attempt_id": attempt}

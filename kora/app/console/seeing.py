@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -32,6 +32,7 @@ from kora.admin.views import (
     Waiting,
 )
 from kora.app.console.feeds import traced
+from kora.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from actors.supervision import ChildDescription
@@ -219,11 +220,10 @@ class Seeing:
         )
 
     def _actor_view(self, status: ChildStatus) -> ActorView:
-        policy = self._inside.describe(status.name).policy
         return ActorView(
             status.name,
             self._state_of(status),
-            policy["restart"],
+            status.restart,
             status.generation,
             status.restarts,
             status.mailbox,
@@ -235,7 +235,10 @@ class Seeing:
             return _STATES[status.state]
         if status.busy_seconds is None:
             return "idle"
-        hang_seconds = self._inside.describe(status.name).policy.get("hang_seconds")
+        hang_seconds = None
+        # One that has just gone keeps nobody from seeing the others.
+        with suppress(UnknownNameError):
+            hang_seconds = self._inside.describe(status.name).policy.get("hang_seconds")
         return "hung" if hang_seconds is not None and status.busy_seconds >= hang_seconds else "busy"
 
     def _facts(self, found: ChildDescription) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import pytest
@@ -303,3 +304,66 @@ def test_an_end_is_kept_until_it_is_acknowledged(place, make_claim):
     place.post.acknowledge([first.key.work_attempt_id, "another"])
     assert [end.key for end in place.post.holdings()[1]] == [second.key]
     assert not place.post.has(first.key.work_attempt_id)
+
+
+def test_what_is_here_and_not_reported_is_seen_once_by_whoever_looks(place, make_claim):
+    claims = [make_claim() for _ in range(3)]
+    place.post.queue(1, claims, LEASE)
+    place.post.advance(1)
+    place.attempts[-1].end()
+    place.post._finished.append(place.post.running)
+    assert place.post.claims() == claims
+    place.post._finished.pop()
+    place.report()
+    assert place.post.claims() == claims[1:]
+
+
+def line_by_line(do, step):
+    """Do it, with a step of another thread before each of the post's lines."""
+
+    def trace(frame, event, _):
+        if not frame.f_code.co_filename.endswith("post.py"):
+            return None
+        if event == "line":
+            step()
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        return do()
+    finally:
+        sys.settrace(before)
+
+
+def moves(place):
+    """Everything that becomes of claims before they are reported."""
+    for _ in range(2):
+        place.post.advance(1)
+        place.attempts[-1].outcome = Outcome(exit_code=0)
+    place.post.advance(1)
+    place.post.release(1, place.post._waiting[-1][0].key.work_attempt_id, "")
+    place.post.give_back(1, "")
+
+
+def test_no_claim_is_out_of_sight_while_it_goes_from_one_place_to_the_next(place, make_claim):
+    claims = [make_claim() for _ in range(5)]
+    place.post.queue(1, claims, LEASE)
+    seen = []
+    line_by_line(lambda: moves(place), lambda: seen.append(len(place.post.claims())))
+    assert len(seen) > 50
+    assert set(seen) == {5}
+
+
+@pytest.mark.parametrize("first", range(1, 12))
+def test_no_claim_is_out_of_sight_of_whoever_looks_while_it_goes(place, make_claim, first):
+    claims = [make_claim() for _ in range(5)]
+    place.post.queue(1, claims, LEASE)
+    lines = []
+
+    def step():
+        lines.append(1)
+        if len(lines) == first:
+            moves(place)
+
+    assert {claim.key for claim in line_by_line(place.post.claims, step)} == {claim.key for claim in claims}

@@ -125,6 +125,21 @@ def test_what_is_released_while_it_runs_goes_back_to_the_board_and_is_claimed_ag
     assert record["before"]["worker"].startswith("worker-")
 
 
+def test_what_a_worker_that_is_down_holds_is_not_released_as_nobody_would_do_it(place, eventually):
+    [ticket_id] = place.add(1)
+    console = place.begin()
+    assert place.begun.acquire(timeout=10)
+    [worker] = [actor.name for actor in console.status().actors if actor.ticket_id == ticket_id]
+    console.stop_actor(worker, who=WHO)
+    with pytest.raises(RefusedError, match=f"start {worker}"):
+        console.release(ticket_id, who=WHO)
+    console.start_actor(worker, who=WHO)
+    place.going.set()
+    eventually(lambda: statuses(place) == [Status.COMPLETED])
+    place.end()
+    assert [each["verb"] for each in place.acted()] == ["stop", "start"]
+
+
 def test_restart_of_every_actor_while_tickets_are_worked_loses_nothing(place, eventually):
     place.going.set()
     place.add(60)

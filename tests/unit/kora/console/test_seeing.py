@@ -10,6 +10,7 @@ from actors.ledger import Ledger
 from actors.messages import Tick
 from actors.names import LEDGER, POLLER
 from actors.poller import Poller
+from kora.config import load
 from kora.errors import UnknownNameError
 
 WHO = "ann"
@@ -69,6 +70,23 @@ def test_an_actor_at_one_thing_for_as_long_as_it_may_is_hung_and_then_replaced(p
     hanging.clear()
     eventually(lambda: console.info(POLLER).state in {"idle", "busy"})
     assert console.info(POLLER).restarts >= 1
+
+
+def test_an_actor_that_has_just_gone_keeps_nobody_from_seeing_the_others(place, monkeypatch):
+    console = place.begin()
+    runtime = place.stop_driving()
+    supervisor, tree = runtime._supervisor, runtime._supervisor.tree
+    place.configure(workers=1)
+
+    def and_then_it_goes():
+        monkeypatch.setattr(supervisor, "tree", tree)
+        seen = tree()
+        runtime.update(load(place.path, {}))
+        return seen
+
+    monkeypatch.setattr(supervisor, "tree", and_then_it_goes)
+    assert [child.name for child in console.tree().children[-2].children] == ["worker-1", "worker-2"]
+    assert [child.name for child in console.tree().children[-2].children] == ["worker-1"]
 
 
 def test_all_that_is_known_of_an_actor_is_told_without_asking_it(place, eventually):
