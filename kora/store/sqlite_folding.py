@@ -12,7 +12,7 @@ from kora.store.sqlite_connection import Place, connect_again
 
 ROWS: Final = 8_000
 """changed rows that are folded in together: of tickets that are claimed and settled, some four megabytes of log"""
-CLOSE_SECONDS: Final = 5.0
+CLOSE_SECONDS: Final = 2.0
 
 
 class Folding:
@@ -47,7 +47,7 @@ class Folding:
         self._bell.set()
 
     def close(self) -> None:
-        """What was committed is folded in, and the thread is gone; within five seconds, whatever the disk does."""
+        """What was committed is folded in, and the thread is gone; within two seconds, whatever the disk does."""
         self._is_closed = True
         if self._thread is not None:
             self._bell.set()

@@ -41,7 +41,11 @@ class Text:
 
     def detail(self, text: str) -> str:
         """A text of several lines, shortened at its beginning: what a traceback says stands at its end."""
-        said = "\n".join(self.lines(text[-2 * DETAIL_CHARACTERS :]))
+        seen = text[-2 * DETAIL_CHARACTERS :]
+        if len(seen) < len(text):
+            # Its first line may begin in the middle of a secret.
+            seen = seen.partition("\n")[2] or seen
+        said = "\n".join(self.lines(seen))
         return said if len(said) <= DETAIL_CHARACTERS else f"… {said[-DETAIL_CHARACTERS:]}"
 
     def plain(self, value: object, depth: int = 0) -> object:

@@ -22,7 +22,7 @@ from kora.app.console import recorder as recorder_module
 from kora.app.console.feeds import TRACED_A_SECOND, LogShown, Ring, Trace
 from kora.app.console.main_thread import MainThread
 from kora.app.console.recorder import Acted, Recorder
-from kora.app.console.text import PREVIEW_CHARACTERS, Text
+from kora.app.console.text import DETAIL_CHARACTERS, PREVIEW_CHARACTERS, Text
 from kora.domain.state import PrimaryState
 from kora.errors import NoAnswerError, RefusedError, StoreLockedError, StoreUnusableError
 from tests.claims import a_claim
@@ -82,11 +82,27 @@ def test_a_preview_is_short_and_tells_no_secret_and_has_no_control_character():
     work = text.preview(Work(claims, Lease(1.0, 1.0), 1, 1))
     assert work.startswith("Work(claims=[Claim(key=ClaimKey(ticket_id=")
     assert len(work) <= PREVIEW_CHARACTERS
-    for trigger in (f"token {SECRET}", "x " * 35 + SECRET, "password=hunter2hunter2", "\x1b[2J\u202e"):
+    for trigger in (
+        f"token {SECRET}",
+        *("x" * number + f" {SECRET}" for number in range(55, 80)),
+        "password=hunter2hunter2",
+        "\x1b[2J\u202e",
+    ):
         said = text.preview(Transition(target=PrimaryState.PAUSED, trigger=trigger))
         assert said.startswith("Transition(target=paused, trigger=")
         assert not any(part in said for part in ("hunter2", "abcdefgh", "\x1b", "\u202e"))
     assert text.preview(Drain(deadline=1.0)) == "Drain(deadline=1.0, at_once=False, is_final=True)"
+
+
+@pytest.mark.parametrize("left", range(1, len(SECRET), 3))
+def test_a_detail_that_is_shortened_shows_no_half_of_a_secret(left):
+    # So much of it would be left, were it cut where it is shown from, or at all before it is looked through.
+    shown_from = Text().detail(f"begin\ntoken {SECRET}" + "y\n" * ((DETAIL_CHARACTERS - left) // 2))
+    secrets = f"token {SECRET}\n" * 2_000
+    looked_through_from = Text().detail(secrets + "y" * (-left % len(f"token {SECRET}\n")))
+    for said in (shown_from, looked_through_from):
+        assert len(said) <= DETAIL_CHARACTERS + 2
+        assert not [part for part in range(3, len(SECRET) - 3) if SECRET[part : part + 4] in said]
 
 
 @dataclass
@@ -236,7 +252,8 @@ def board():
 
 def test_records_are_written_in_order_and_wait_while_the_store_is_away(board, said, monkeypatch):
     monkeypatch.setattr(recorder_module, "_AGAIN_SECONDS", 0.01)
-    recorder = Recorder(lambda: board)
+    opened = []
+    recorder = Recorder(lambda: opened.append(1) or board)
     board.faults = [StoreLockedError("locked")] * 3
     acted = [Acted("ann", "tell", f"actor-{number}", {}, {}) for number in range(5)]
     recorder.start()
@@ -248,6 +265,8 @@ def test_records_are_written_in_order_and_wait_while_the_store_is_away(board, sa
         "what operators do cannot be put on record, trying on: locked"
     ]
     assert ("INFO", "operator ann: tell actor-0") in said
+    # Each time anew, for the file may be another by the next.
+    assert len(opened) == 4
     assert recorder.waiting == 0
 
 

@@ -7,9 +7,10 @@ from contextlib import closing
 
 import pytest
 
+from kora.config.sections import Child
 from kora.domain.events import EventType, NewEvent
 from kora.store.port import Turn
-from kora.store.sqlite_folding import ROWS, Folding
+from kora.store.sqlite_folding import CLOSE_SECONDS, ROWS, Folding
 
 SOME = 2_000
 
@@ -93,3 +94,8 @@ def test_where_no_thread_is_to_be_had_it_is_tried_again(folding, monkeypatch):
     assert not threads()
     folding.committed(2 * ROWS)
     assert threads()
+
+
+def test_a_disk_that_hangs_does_not_make_a_ledger_overrun_the_time_that_it_has_to_stop():
+    # Left behind, it would close no handle, and count among the threads of which a few end the runtime.
+    assert CLOSE_SECONDS <= Child().shutdown_seconds / 2
