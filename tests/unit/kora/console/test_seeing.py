@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -70,6 +71,23 @@ def test_an_actor_at_one_thing_for_as_long_as_it_may_is_hung_and_then_replaced(p
     hanging.clear()
     eventually(lambda: console.info(POLLER).state in {"idle", "busy"})
     assert console.info(POLLER).restarts >= 1
+
+
+@pytest.mark.parametrize(
+    ("state", "busy_seconds", "shown"),
+    [
+        ("running", None, "idle"),
+        ("running", 59.9, "busy"),
+        ("running", 60.0, "hung"),
+        ("restarting", 60.0, "restarting"),
+        ("stopping", 60.0, "busy"),
+        ("failed", None, "failed"),
+    ],
+)
+def test_an_actor_is_shown_as_hung_from_when_it_may_be_replaced_for_that(place, state, busy_seconds, shown):
+    console = place.begin()
+    [poller] = [status for status in console._inside.actors() if status.name == POLLER]
+    assert console._state_of(replace(poller, state=state, busy_seconds=busy_seconds)) == shown
 
 
 def test_an_actor_that_has_just_gone_keeps_nobody_from_seeing_the_others(place, monkeypatch):
