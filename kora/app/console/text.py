@@ -6,7 +6,7 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import Enum
 from itertools import islice
 from typing import Final
@@ -56,7 +56,7 @@ class Text:
             case str():
                 return self._line(value)
             case datetime():
-                return value.isoformat()
+                return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
             case Mapping():
                 return {str(key): self._named(str(key), each, depth) for key, each in value.items()}
             case list() | tuple() | set() | frozenset():

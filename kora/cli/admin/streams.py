@@ -85,12 +85,13 @@ def trace(context: typer.Context, name: ActorName, *, as_json: StreamAsJson = Fa
             complain(left_out(message["left_out"]))
         is_received = message["receiver"] == name
         other = message["sender"] or "(outside)" if is_received else message["receiver"]
+        kind = message["kind"]
         write_line(
             painted(f"{_clock(message['at'])} ", "dim"),
             painted("◀ " if is_received else "▶ ", "green" if is_received else "cyan"),
-            painted(f"{other:<13}"),
-            painted(f" {message['kind']}", "bold"),
-            painted(f"  {message['preview']}", "dim"),
+            painted(f"{other:<13} "),
+            painted(kind, "bold"),
+            painted(message["preview"].removeprefix(kind), "dim"),
         )
 
     _follow(outlasting(client(context), actor_path(name, "trace")), show, as_json=as_json)
@@ -106,7 +107,10 @@ def events(
         list[str] | None,
         typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
     ] = None,
-    after: Annotated[int, typer.Option("--after", metavar="SEQ", min=0, help="Only those behind this one.")] = 0,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", metavar="SEQ", min=0, help="Only those behind this one; 0: all.", show_default=False),
+    ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on with what is appended from now on, until Ctrl-C.")
     ] = False,
@@ -126,12 +130,12 @@ def events(
     which: dict[str, str | int | Sequence[str] | None] = {"ticket": ticket_id, "type": wanted}
     if follow:
         rolling = None if as_json else Rolling(COLUMNS, below=DRAWN_BELOW, least=WIDTHS)
-        found = outlasting(client(context), "/events/stream", which, after=after or None)
+        found = outlasting(client(context), "/events/stream", which, after=after)
         _follow(found, lambda event: rolling.add([cells_of(_row(event))]) if rolling else None, as_json=as_json)
         return
 
     def pages() -> Iterator[Document]:
-        upto = after
+        upto = after or 0
         while page := client(context).get("/events", which | {"after": upto, "limit": _AT_A_TIME}):
             yield from page
             upto = page[-1]["seq"]

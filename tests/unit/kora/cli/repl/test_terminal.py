@@ -1,24 +1,20 @@
 """The REPL on a real terminal, looked at as a person does: its screen."""
 
-import os
 import sys
 import threading
 
 import pytest
 
 from tests.unit.kora.admin.stand_in import line, traced
-from tests.unit.kora.cli.repl.terminal import Terminal
+from tests.terminal import CTRL_D, CTRL_R, ENTER, TAB, Terminal, environment
 
-ENTER, TAB, CTRL_C, CTRL_D, CTRL_R = "\r", "\t", "\x03", "\x04", "\x12"
 READY = " ready  0 claims held"
 
 
 @pytest.fixture
 def terminal(here, away):
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("KORA_")}
-    environment |= {"TERM": "xterm-256color", "XDG_STATE_HOME": str(here / "state")}
-    environment.pop("NO_COLOR", None)
-    with Terminal([sys.executable, "-P", "-m", "kora", "repl"], cwd=here, env=environment) as terminal:
+    command = [sys.executable, "-P", "-m", "kora", "repl"]
+    with Terminal(command, cwd=here, env=environment(here / "state")) as terminal:
         terminal.waits_for("kora>")
         yield terminal
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import pexpect
 import pyte
 
+ENTER, TAB, CTRL_D, CTRL_R = "\r", "\t", "\x04", "\x12"
 PATIENCE_SECONDS = 30.0
 _LOOK_SECONDS = 0.1
 """how often what is awaited is looked for where nothing is printed"""
@@ -24,14 +26,20 @@ class _Screen(pyte.Screen):
         self.answer(data)
 
 
+def environment(folder):
+    """As a person's shell at a terminal with colours; what is typed is remembered in this folder."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "NO_COLOR"))}
+    return inherited | {"TERM": "xterm-256color", "XDG_STATE_HOME": str(folder)}
+
+
 class Terminal:
     """One program in it. Leaving the context ends the program."""
 
-    def __init__(self, command, *, cwd, env):
-        self._screen = _Screen(COLUMNS, LINES)
+    def __init__(self, command, *, cwd, env, lines=LINES):
+        self._screen = _Screen(COLUMNS, lines)
         self._stream = pyte.ByteStream(self._screen)
         self._child = pexpect.spawn(
-            command[0], command[1:], cwd=str(cwd), env=env, dimensions=(LINES, COLUMNS), timeout=PATIENCE_SECONDS
+            command[0], command[1:], cwd=str(cwd), env=env, dimensions=(lines, COLUMNS), timeout=PATIENCE_SECONDS
         )
         self._screen.answer = self._child.send
 
