@@ -7,6 +7,7 @@ read last. Who is further behind than that is given what it asks for by readings
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -58,6 +59,7 @@ class Topic:
         self._counters = counters
         self._chunks: deque[Chunk] = deque()
         self._turn = asyncio.Lock()
+        self._mutex = threading.Lock()
         self._task: asyncio.Task[None] | None = None
 
     async def ready(self) -> None:
@@ -70,9 +72,9 @@ class Topic:
 
     async def end(self) -> None:
         """Not looked at any more."""
-        if self._task is not None:
-            self._task.cancel()
         async with self._turn:
+            if self._task is not None:
+                self._task.cancel()
             await self._in_thread(self._source.close)
 
     def next_after(self, position: int) -> Chunk | None:
@@ -129,7 +131,13 @@ class Topic:
         news.set()
 
     async def _in_thread(self, do: Callable[[], T]) -> T:
-        return await to_thread.run_sync(do, limiter=self._limiter)
+        return await to_thread.run_sync(self._alone, do, limiter=self._limiter)
+
+    def _alone(self, do: Callable[[], T]) -> T:
+        # A task that is cancelled leaves its turn, but its thread goes on: a store's handle that is closed under a
+        # reading would take the whole process with it.
+        with self._mutex:
+            return do()
 
 
 class Hub:

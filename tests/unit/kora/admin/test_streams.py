@@ -1,17 +1,19 @@
 """Streams: read once for all, resumed where they were left, and never held up by who does not read."""
 
 import itertools
+import threading
 from contextlib import ExitStack, closing
 
 import pytest
 
 from kora.admin import streams
 from kora.admin.client import Client
+from kora.admin.sources import EventSource
 from kora.domain.events import EventType
 from kora.domain.ticket import NewTicket
 from kora.errors import BadRequestError, NotFoundError, UnknownNameError
 from tests.unit.kora.admin.stand_in import Ring, changed, line, traced
-from tests.unit.kora.admin.wire import connected, request, until
+from tests.unit.kora.admin.wire import PATIENCE_SECONDS, connected, request, until
 
 
 def add(console, count=1):
@@ -234,6 +236,33 @@ def test_a_reader_that_goes_away_is_forgotten(client, console, listening):
 
     until(lambda: listening.counters.streams_open == 0 and listening.counters.connections_open == 0)
     until(lambda: console.tracing == 0)
+
+
+def test_a_source_is_not_closed_under_a_reading_that_is_under_way(client, console, listening, monkeypatch):
+    reading, may_end, closed, overlaps = threading.Event(), threading.Event(), threading.Event(), []
+
+    def has_changed(_source):
+        reading.set()
+        may_end.wait(PATIENCE_SECONDS)
+        reading.clear()
+        return False
+
+    def close(_source):
+        overlaps.append(reading.is_set())
+        closed.set()
+
+    monkeypatch.setattr(EventSource, "has_changed", has_changed)
+    monkeypatch.setattr(EventSource, "close", close)
+    stream = client.stream("/events/stream")
+    assert reading.wait(PATIENCE_SECONDS)
+    stream.close()
+    until(lambda: listening.counters.streams_open == 0)
+    for _ in range(20):
+        client.get("/ping")
+    may_end.set()
+
+    assert closed.wait(PATIENCE_SECONDS)
+    assert overlaps == [False]
 
 
 def test_streams_end_with_their_server_and_can_be_taken_up_at_the_next(state_dir, serving, console):
