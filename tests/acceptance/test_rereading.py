@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+from kora.admin.client import Client
 from tests.acceptance.home import PATIENCE_SECONDS, assert_each_completed_once, assert_sound, wait_until
 
 
@@ -78,3 +79,27 @@ def test_a_file_that_is_wrong_is_said_to_be_so_and_the_runtime_goes_on_as_before
     process.send_signal(signal.SIGTERM)
     assert process.wait(PATIENCE_SECONDS) == 0
     assert_each_completed_once(home)
+
+
+def test_an_update_that_an_operator_asks_for_while_a_sighup_is_followed_comes_after_it(home):
+    words = "trap '' TERM; touch begun-$KORA_TICKET_ID; until [ -e dawn ]; do sleep 0.1; done"
+    stubborn = {"command": ["sh", "-c", words]}
+    home.configure(agent=stubborn, workers={"count": 2})
+    home.add(2)
+    process = home.start("run")
+    client = Client(home.folder / ".kora")
+    wait_until(home, lambda: len(list(home.folder.glob("begun-*"))) == 2, process)
+    home.configure(agent=stubborn, workers={"count": 1})
+    # Its agent does not heed SIGTERM, and so this is not over before its grace is.
+    assert "worker-2: removed" in reread(home, process, "worker-2: removed")
+    assert client.post("/update") == {"changed": []}
+    home.configure(agent=stubborn, workers={"count": 3})
+    changed = client.post("/update")["changed"]
+    assert [line for line in changed if "added" in line] == ["worker-2: added", "worker-3: added"]
+    (home.folder / "dawn").touch()
+    wait_until(home, lambda: all_completed(home), process)
+    workers = [actor["name"] for actor in client.get("/status")["actors"] if actor["name"].startswith("worker-")]
+    assert workers == ["worker-1", "worker-2", "worker-3"]
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(PATIENCE_SECONDS) == 0
+    assert_sound(home)

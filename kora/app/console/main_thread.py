@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from kora.errors import NoAnswerError, RefusedError
@@ -43,13 +44,15 @@ class MainThread:
             raise NoAnswerError(f"the runtime is not done with it after {patience_seconds:g} s, and goes on") from None
 
     def serve(self) -> None:
-        """Do what waits, unless the runtime is ending. For whoever drives it, and for nothing that is done here."""
-        while not self._is_closed:
-            try:
-                asked = self._asked.get_nowait()
-            except queue.Empty:
+        """Do what waits by now, unless the runtime is ending. For whoever drives it, and for nothing that is done here.
+
+        Who asks without end must not keep this thread from the rest of its work.
+        """
+        for _ in range(self._asked.qsize()):
+            if self._is_closed:
                 return
-            self._do(*asked)
+            with suppress(queue.Empty):
+                self._do(*self._asked.get_nowait())
 
     def close(self) -> None:
         """Nothing more is done."""

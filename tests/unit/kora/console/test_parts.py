@@ -164,6 +164,25 @@ def test_what_the_main_thread_is_asked_for_is_done_there_and_its_error_is_the_as
     assert answers == [threading.get_ident(), "done"]
 
 
+def test_who_asks_without_end_does_not_keep_the_main_thread_from_its_work(eventually):
+    main, askers = MainThread(), []
+
+    def ask_again():
+        askers.append(threading.Thread(target=main.ask, args=(ask_again if len(askers) < 9 else int,)))
+        askers[-1].start()
+        eventually(lambda: main._asked.qsize() == 1)
+
+    askers.append(threading.Thread(target=main.ask, args=(ask_again,)))
+    askers[0].start()
+    for count in range(1, 10):
+        eventually(lambda: main._asked.qsize() == 1)
+        main.serve()
+        assert len(askers) == count + 1
+    main.serve()
+    for asker in askers:
+        asker.join()
+
+
 def test_nobody_waits_for_a_main_thread_that_does_not_come_or_has_ended():
     main, begun = MainThread(), []
     with pytest.raises(NoAnswerError, match="did not come to it"):
