@@ -50,6 +50,8 @@ class Acting:
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
+        self._permitting = threading.Lock()
+        """so that the last on record of those who pause, drain and resume at once is what holds"""
 
     # --- one actor ---
 
@@ -98,32 +100,37 @@ class Acting:
 
     def pause(self, *, who: str) -> None:
         """Nothing new is claimed by this runtime, also after its restart, until `resume`; what runs goes on."""
-        before = self._paused()
-        self._pause(who)
-        self._record(who, "pause", self._runtime, before=before, after={"paused": True})
+        with self._permitting:
+            before = self._paused()
+            self._pause(who)
+            self._record(who, "pause", self._runtime, before=before, after={"paused": True})
 
     def resume(self, *, who: str) -> None:
         """Claims are made again."""
-        inside, before = self._inside, self._paused()
-        inside.state_dir.resume()
-        inside.draining.take_back()
-        inside.directory.tell(CONTROL, Recheck())
-        self._record(who, "resume", self._runtime, before=before, after={"paused": False, "draining": False})
+        inside = self._inside
+        with self._permitting:
+            before = self._paused()
+            inside.state_dir.resume()
+            inside.draining.take_back()
+            inside.directory.tell(CONTROL, Recheck())
+            self._record(who, "resume", self._runtime, before=before, after={"paused": False, "draining": False})
 
     def drain(self, seconds: float | None, *, who: str) -> int:
         """As `pause`; and what runs is given so long to end, then is released. How many claims are held."""
-        inside, before = self._inside, self._paused()
+        inside = self._inside
         given = inside.settings().control.drain_seconds if seconds is None else seconds
-        # In this order, for a pause stays: where there is to be no drain, it is not begun.
-        inside.draining.begin(given)
-        try:
-            self._pause(who)
-        except RefusedError:
-            inside.draining.take_back()
-            raise
-        held = inside.claims_held()
-        after = {"paused": True, "draining": True, "seconds": given, "claims_held": held}
-        self._record(who, "drain", self._runtime, before=before, after=after)
+        with self._permitting:
+            before = self._paused()
+            # It is refused when the runtime ends, and then there is to be no pause for the next one either.
+            inside.draining.begin(given)
+            try:
+                self._pause(who)
+            except RefusedError:
+                inside.draining.take_back()
+                raise
+            held = inside.claims_held()
+            after = {"paused": True, "draining": True, "seconds": given, "claims_held": held}
+            self._record(who, "drain", self._runtime, before=before, after=after)
         return held
 
     def release(self, ticket_id: str, *, who: str) -> None:

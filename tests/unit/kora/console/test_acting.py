@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
@@ -52,6 +54,24 @@ def test_paused_nothing_is_claimed_until_it_is_resumed_and_the_state_says_so(pla
     assert ("ready", "paused", "operator paused") in steps
     assert ("paused", "ready", "operator clears by reset") in steps
     assert [(each["who"], each["verb"]) for each in place.acted()] == [(WHO, "pause"), (WHO, "tell"), ("bob", "resume")]
+
+
+def test_of_many_who_pause_and_resume_at_once_none_is_refused_and_the_last_on_record_is_what_holds(place, eventually):
+    console = place.begin()
+    every = [
+        functools.partial(console.pause, who=WHO),
+        functools.partial(console.drain, 0, who=WHO),
+        functools.partial(console.resume, who=WHO),
+    ]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(10):
+            for each in [pool.submit(act) for act in every * 10]:
+                each.result()
+            eventually(lambda: console.stats()["records_waiting"] == 0)
+            control, verbs = console.control(), [each["verb"] for each in place.acted()]
+            assert (control["paused"] is not None) == (verbs[-1] != "resume")
+            assert control["draining"] == ([verb for verb in verbs if verb != "pause"][-1] == "drain")
+    console.resume(who=WHO)
 
 
 def test_a_pause_outlives_the_runtime_and_the_next_one_says_so(place, eventually):
@@ -285,6 +305,9 @@ def test_a_runtime_that_is_ending_is_changed_no_more(place):
         console.reread()
     with pytest.raises(RefusedError, match="ending"):
         console.drain(1, who=WHO)
+    console = place.begin()
+    assert console.control()["paused"] is None, "what was refused has changed nothing, for the next one either"
+    assert place.acted() == []
 
 
 def test_a_drain_that_is_refused_since_the_runtime_ends_leaves_no_pause_for_the_next_one(place):

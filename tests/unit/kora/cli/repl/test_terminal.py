@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from tests.unit.kora.admin.stand_in import line, traced
 from tests.terminal import CTRL_D, CTRL_R, ENTER, TAB, Terminal, environment
+from tests.unit.kora.admin.stand_in import line, traced
 
 READY = " ready  0 claims held"
 
