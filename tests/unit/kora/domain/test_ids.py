@@ -1,6 +1,9 @@
 import uuid
 from itertools import chain
 
+import pytest
+
+from kora.domain import ids
 from kora.domain.ids import new_id, new_ids
 
 
@@ -17,3 +20,11 @@ def test_ids_that_are_made_together_are_distinct_and_sort_among_those_before_and
 
 def test_no_ids_are_made_where_none_are_asked_for():
     assert new_ids(0) == []
+
+
+@pytest.mark.parametrize("last", ["ffffffff", "7fffffff"])
+def test_ids_count_on_from_the_highest_that_can_be_drawn(monkeypatch, last):
+    monkeypatch.setattr(ids, "new_id", lambda: f"01a21d86-4c48-768a-a583-a2fe{last}")
+    made = new_ids(1_000)
+    assert made == sorted(set(made))
+    assert {str(uuid.UUID(each)) for each in made} == set(made)

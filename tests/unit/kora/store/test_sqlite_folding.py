@@ -91,6 +91,7 @@ def test_where_no_thread_is_to_be_had_it_is_tried_again(folding, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, "start", refuse)
         folding.committed(ROWS)
+    folding.committed(2 * ROWS - 1)
     assert not threads()
     folding.committed(2 * ROWS)
     assert threads()
