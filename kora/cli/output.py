@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from kora.cli.drawing import Drawing
 
 _ROWS_MEASURED: Final = 500
+_DELETE: Final = b"\x7f"
+_BEYOND_ASCII: Final = re.compile("[\x7f-\uffff]+")
+"""as far as `escaped` and JSON spell alike"""
 _STYLES: Final = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 
@@ -138,7 +142,7 @@ def fields(values: Mapping[str, object]) -> None:
 
 
 def document(text: str) -> None:
-    """Print one JSON document, as it is."""
+    """Print one JSON document."""
     _write_raw(f"{text}\n".encode())
 
 
@@ -189,7 +193,14 @@ def _write_array(elements: Iterable[bytes]) -> None:
     _write_raw(b"[]\n" if part == b"[" else b"\n]\n")
 
 
+def _harmless(content: bytes) -> bytes:
+    r"""The same JSON, with what a terminal might obey spelt `\u…`: JSON itself asks that only of the first 32."""
+    if content.isascii() and _DELETE not in content:
+        return content
+    return _BEYOND_ASCII.sub(lambda found: escaped(found[0]), content.decode()).encode()
+
+
 def _write_raw(content: bytes) -> None:
     # JSON is UTF-8, whatever the terminal's encoding is.
     sys.stdout.flush()
-    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.write(_harmless(content))

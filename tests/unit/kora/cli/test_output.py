@@ -1,6 +1,7 @@
 """What people see: tables that are not cut, and nothing that a text could do to their terminal."""
 
 import io
+import json
 import re
 import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
@@ -189,3 +190,23 @@ def test_no_text_of_a_complaint_controls_the_terminal(text):
 
     assert stream.getvalue().startswith("kora-actors: ")
     assert not {unicodedata.category(letter) for letter in stream.getvalue().replace("\n", "")} & CONTROLS
+
+
+@given(
+    text=st.text(st.characters(codec="utf-8"), max_size=30)
+    | st.text("a\x7f\x9b\u202e\u2028\ufe0f\U0001f600", max_size=9)
+)
+def test_no_text_in_a_document_controls_the_terminal_and_each_is_read_as_it_was(text):
+    with pytest.MonkeyPatch.context() as patch:
+        stream = io.TextIOWrapper(io.BytesIO(), "utf-8")
+        patch.setattr("sys.stdout", stream)
+        output.plain_document({text: text})
+        output.plain_documents([text])
+        output.document(json.dumps(text, ensure_ascii=False))
+        stream.flush()
+        written = stream.buffer.getvalue().decode()
+
+    first, *array, last = written.splitlines()
+    assert [json.loads(first), json.loads("".join(array)), json.loads(last)] == [{text: text}, [text], text]
+    seen = {unicodedata.category(letter) for letter in written.replace("\n", "") if ord(letter) < 0x10000}
+    assert not seen & {"Cc", "Cf", "Zl", "Zp"}
