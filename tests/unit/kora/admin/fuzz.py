@@ -34,9 +34,9 @@ def chunked(body, chance):
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-def valid(chance):
+def valid(chance, targets=TARGETS):
     """One request that is as it should be."""
-    target = chance.choice(TARGETS)
+    target = chance.choice(targets)
     body = BODIES.get(target.rpartition("/")[2], b"") if target.startswith("POST") else b""
     head = f"{target} HTTP/1.1\r\nHost: kora\r\n".encode()
     if chance.random() < 0.2:
@@ -46,7 +46,7 @@ def valid(chance):
     return head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
 
 
-def mutated(content, chance):
+def mutated(content, chance, targets=TARGETS):
     """The bytes, spoilt in a few places."""
     spoilt = bytearray(content)
     for _ in range(chance.choice((1, 1, 2, 4, 16))):
@@ -82,22 +82,22 @@ def mutated(content, chance):
                 if place < len(spoilt):
                     spoilt[place] ^= 1 << chance.randrange(8)
             case 6:
-                other = valid(chance)
+                other = valid(chance, targets)
                 spoilt[place:] = other[chance.randrange(len(other)) :]
     return bytes(spoilt)
 
 
-def sequence(chance):
+def sequence(chance, targets=TARGETS):
     """What one connection is sent."""
     kind = chance.random()
     if kind < 0.55:
-        return mutated(valid(chance), chance)
+        return mutated(valid(chance, targets), chance, targets)
     if kind < 0.70:
-        return b"".join(valid(chance) for _ in range(chance.randrange(1, 5)))
+        return b"".join(valid(chance, targets) for _ in range(chance.randrange(1, 5)))
     if kind < 0.80:
-        return b"".join(mutated(valid(chance), chance) for _ in range(chance.randrange(2, 4)))
+        return b"".join(mutated(valid(chance, targets), chance, targets) for _ in range(chance.randrange(2, 4)))
     if kind < 0.90:
-        content = valid(chance)
+        content = valid(chance, targets)
         return content[: chance.randrange(len(content))]
     if kind < 0.97:
         return chance.randbytes(chance.randrange(300))
@@ -167,11 +167,11 @@ class Barrage:
         return [state["content"]] if b"500" in found else []
 
 
-def batches(seed, count, size=500):
+def batches(seed, count, targets=TARGETS, size=500):
     """So many sequences, the same for the same seed."""
     chance = random.Random(seed)
     for start in range(0, count, size):
-        yield [sequence(chance) for _ in range(min(size, count - start))]
+        yield [sequence(chance, targets) for _ in range(min(size, count - start))]
 
 
 def was_asked_for(change, contents):
