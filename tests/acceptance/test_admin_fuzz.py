@@ -14,7 +14,6 @@ from actors.names import ADMIN, FACES, MIRROR, WORKERS
 from kora.admin.client import Client
 from kora.errors import NoRuntimeError
 from tests.acceptance.home import PATIENCE_SECONDS, assert_sound, wait_until
-from tests.acceptance.reading import reading
 from tests.unit.kora.admin.fuzz import TARGETS, Barrage, batches, was_asked_for
 from tests.unit.kora.admin.requests import (
     HAS_PARAMETERS,
@@ -59,7 +58,7 @@ class Running:
     def changes(self):
         """What has come on record since the last time, oldest first, in the shape of a Console's calls."""
         wait_until(self._home, lambda: self.client.get("/stats")["records_waiting"] == 0, self._process)
-        with reading(self._home) as reader:
+        with self._home.reading() as reader:
             events = list(reader.events(event_types=(ACTED,), after_seq=self._seq))
         self._seq = max([self._seq, *(event.seq for event in events)])
         return [change for event in events if (change := as_change(event.payload)) is not None]
@@ -89,7 +88,7 @@ class Running:
         return self.client.get(f"/actors/{ADMIN}")["generation"]
 
     def is_done(self):
-        with reading(self._home) as reader:
+        with self._home.reading() as reader:
             return all(ticket.sea_status == "completed" for ticket in reader.tickets())
 
 
@@ -191,7 +190,7 @@ def test_whatever_a_runtime_at_work_is_asked_each_change_that_is_made_is_on_reco
         at_work(home, count // 10, request_seconds=PATIENCE_SECONDS) as running,
         closing(Requests(running.path)) as requests,
     ):
-        with reading(home) as reader:
+        with home.reading() as reader:
             tickets = [ticket.ticket_id for ticket in reader.tickets()]
         made = routes(
             names=[*running.names(), *SUPERVISORS],
