@@ -44,6 +44,7 @@ from actors.supervision.rehearsal import Rehearsal
 from actors.supervision.report import Report
 from actors.supervision.scheduler import Handle, Scheduler, Task, Threads
 from actors.supervision.spec import ChildSpec, Restart, Strategy, SupervisorSpec
+from actors.supervision.stacks import stack_text
 from actors.supervision.supervisor import Supervisor
 from actors.supervision.tap import Sent, Tap
 from actors.supervision.watch import Died, Event, GaveUp, Retired, Started, Stopped, Watcher
@@ -96,4 +97,5 @@ __all__ = [
     "Waiting",
     "Watcher",
     "difference",
+    "stack_text",
 ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from typing import Any, Protocol
+
+from actors.supervision.stacks import stack_text
 
 
 class Task(Protocol):
@@ -98,7 +99,7 @@ class _Thread:
 
     def stack(self) -> str:
         frame = sys._current_frames().get(self._thread.ident or 0)  # noqa: SLF001  # the only way to another thread's stack
-        return "" if frame is None else "".join(traceback.format_stack(frame))
+        return "" if frame is None else stack_text(frame)
 
 
 def _live(task: Task) -> None:

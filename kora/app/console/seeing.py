@@ -7,7 +7,6 @@ import inspect
 import os
 import sys
 import threading
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from actors.actor import KoraActor
 from actors.kinds import kinds_of
 from actors.names import CONTROL, POLLER
-from actors.supervision import ChildStatus, SupervisorStatus
+from actors.supervision import ChildStatus, SupervisorStatus, stack_text
 from kora.admin.views import (
     ActorInfo,
     ActorStatus,
@@ -118,7 +117,7 @@ class Seeing:
             ThreadStack(
                 names.get(ident, str(ident)),
                 serves.get(ident),
-                inside.text.lines("".join(traceback.format_stack(frame))),
+                inside.text.lines(stack_text(frame)),
             )
             for ident, frame in frames.items()
         ]

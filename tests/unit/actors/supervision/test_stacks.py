@@ -1,0 +1,38 @@
+"""A thread's stack is told whatever becomes of the source lines meanwhile."""
+
+from __future__ import annotations
+
+import linecache
+import sys
+
+import pytest
+
+from actors.supervision import stack_text
+
+
+def here():
+    return stack_text(sys._getframe())
+
+
+def test_it_says_where_with_the_source():
+    *_, place, source = here().splitlines()
+    assert place.endswith("in here")
+    assert source.strip() == "return stack_text(sys._getframe())"
+
+
+@pytest.mark.parametrize(("losses", "has_source"), [(1, True), (100, False)])
+def test_source_lines_that_another_thread_has_just_taken_out_are_looked_for_again_and_done_without(
+    monkeypatch, losses, has_source
+):
+    checkcache, left = linecache.checkcache, [losses]
+
+    def losing(filename=None):
+        if left[0]:
+            left[0] -= 1
+            raise KeyError(filename)
+        checkcache(filename)
+
+    monkeypatch.setattr(linecache, "checkcache", losing)
+    text = here()
+    assert "in here" in text
+    assert ("return stack_text" in text) is has_source
