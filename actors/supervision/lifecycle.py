@@ -16,6 +16,7 @@ from actors.supervision.late import Late, Text
 from actors.supervision.plan import backoff_seconds
 from actors.supervision.report import Context
 from actors.supervision.spec import AnySpec, ChildSpec
+from actors.supervision.stacks import error_text
 from actors.supervision.timers import Timer
 from actors.supervision.watch import Died, Posted, Retired, Started
 
@@ -97,7 +98,7 @@ class Lifecycle:
         try:
             child.body.begin()
         except RuntimeError as error:
-            self._start_failed(child, reason_of(error), traceback.format_exc())
+            self._start_failed(child, reason_of(error), error_text(error))
 
     def launch_after_backoff(self, child: Child) -> None:
         """It starts at once, or after failed starts by the timers, even without a wait, so that nothing recurses."""

@@ -1,9 +1,10 @@
-"""Where a thread stands, as text."""
+"""Where a thread stands, and where an exception came from, as text."""
 
 from __future__ import annotations
 
 import threading
 import traceback
+from collections.abc import Callable
 from types import FrameType
 from typing import Final
 
@@ -20,13 +21,22 @@ def stack_text(frame: FrameType) -> str:
     Where the source lines are not to be had, because some other traceback is spelt at that very moment, again and
     again, it is the places alone.
     """
-    for _ in range(_TRIES):
-        try:
-            with _one_at_a_time:
-                return "".join(traceback.format_stack(frame))
-        except KeyError:
-            continue
-    return "".join(
+    return _spelt(lambda: traceback.format_stack(frame)) or "".join(
         f'  File "{each.f_code.co_filename}", line {line}, in {each.f_code.co_name}\n'
         for each, line in reversed(list(traceback.walk_stack(frame)))
     )
+
+
+def error_text(error: BaseException) -> str:
+    """The exception's class, message and traceback, as Python prints them; as above, without the traceback at worst."""
+    return _spelt(lambda: traceback.format_exception(error)) or "".join(traceback.format_exception_only(error))
+
+
+def _spelt(spell: Callable[[], list[str]]) -> str | None:
+    for _ in range(_TRIES):
+        try:
+            with _one_at_a_time:
+                return "".join(spell())
+        except KeyError:
+            continue
+    return None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -28,6 +27,7 @@ from actors.supervision.observation import Observation
 from actors.supervision.report import Report
 from actors.supervision.scheduler import Scheduler, Threads
 from actors.supervision.spec import AnySpec, SupervisorSpec
+from actors.supervision.stacks import error_text
 from actors.supervision.tree import Tree
 from actors.supervision.watch import Posted, Started
 
@@ -212,9 +212,9 @@ class Supervisor(Observation):
                 self._turn()
         except GeneratorExit:
             raise
-        except BaseException:
+        except BaseException as error:
             _logger.exception("the supervisor %s failed", self.name)
-            self._tree.break_off(traceback.format_exc())
+            self._tree.break_off(error_text(error))
         self._conclude()
 
     def is_ready(self) -> bool:

@@ -6,12 +6,12 @@ the root itself is said by ``Supervisor.start``, ``stop`` and ``wait_failed``, b
 
 from __future__ import annotations
 
-import traceback
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol, TypeAlias
 
 from actors.supervision.report import Report
+from actors.supervision.stacks import error_text
 
 Phase = Literal["factory", "on_start", "on_receive", "on_wake", "on_stop", "loop", "children"]
 
@@ -47,7 +47,7 @@ class Died:
     @cached_property
     def traceback_text(self) -> str:
         """The exception's class, message and traceback, as Python prints them; made when it is first asked for."""
-        return "".join(traceback.format_exception(self.exception))
+        return error_text(self.exception)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from actors.supervision import stack_text
+from actors.supervision import Died, stack_text
 
 
 def here():
@@ -32,7 +32,23 @@ def test_source_lines_that_another_thread_has_just_taken_out_are_looked_for_agai
             raise KeyError(filename)
         checkcache(filename)
 
-    monkeypatch.setattr(linecache, "checkcache", losing)
-    text = here()
+    with monkeypatch.context() as patch:
+        patch.setattr(linecache, "checkcache", losing)
+        text = here()
     assert "in here" in text
     assert ("return stack_text" in text) is has_source
+
+
+def fail():
+    raise ValueError("as you wish")
+
+
+def test_so_is_the_traceback_of_a_death_and_its_exception_at_the_least(monkeypatch):
+    with pytest.raises(ValueError, match="wish") as caught:
+        fail()
+    death = Died("actor", 1, caught.value, "on_receive")
+    assert "in fail" in death.traceback_text
+    with monkeypatch.context() as patch:
+        patch.setattr(linecache, "checkcache", lambda filename=None: {}[filename])
+        text = death.traceback_text
+    assert text == "ValueError: as you wish\n"
