@@ -46,9 +46,8 @@ def fail():
 def test_so_is_the_traceback_of_a_death_and_its_exception_at_the_least(monkeypatch):
     with pytest.raises(ValueError, match="wish") as caught:
         fail()
-    death = Died("actor", 1, caught.value, "on_receive")
-    assert "in fail" in death.traceback_text
+    assert "in fail" in Died("actor", 1, caught.value, "on_receive").traceback_text
     with monkeypatch.context() as patch:
         patch.setattr(linecache, "checkcache", lambda filename=None: {}[filename])
-        text = death.traceback_text
+        text = Died("actor", 1, caught.value, "on_receive").traceback_text
     assert text == "ValueError: as you wish\n"
