@@ -90,6 +90,12 @@ class Home:
             **more,
         )
 
+    def json(self, *arguments: str) -> Any:
+        """What a reading command says to a machine."""
+        done = self.kora(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
     def start(self, *arguments: str, config: Path | None = None) -> subprocess.Popen[str]:
         """Start the real program; its log goes to a file of its own."""
         log = (self.folder / f"log-{len(self.processes)}.txt").open("w")
