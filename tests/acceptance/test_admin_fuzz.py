@@ -93,8 +93,10 @@ class Running:
 
 
 def as_change(payload):
-    """An event as the change that it says was made; None for what is done on the store itself."""
+    """An event as the change that it says was made; None for what failed, and for what is done on the store itself."""
     verb, name, before, after = payload["verb"], payload["target"], payload["before"], payload["after"]
+    if isinstance(after, dict) and "failed" in after:
+        return None
     match verb:
         case "tell" | "ask":
             change = (verb, name, after["message"])

@@ -253,13 +253,17 @@ class Acting:
     def _command(self, who: str, verb: str, name: str, command: Callable[[str, float], object]) -> dict[str, Any]:
         """How the actor stands after it. On record even if it fails, or takes longer: it may have been done by half."""
         before = after = self._standing(name)
+        failed: dict[str, str] = {}
         try:
             with _translated(name):
                 command(name, COMMAND_SECONDS)
+        except KoraError as error:
+            failed = {"failed": str(error)}
+            raise
         finally:
             with suppress(UnknownNameError):
                 after = self._standing(name)
-            self._record(who, verb, name, before=before, after=after)
+            self._record(who, verb, name, before=before, after=after | failed)
         return after
 
     def _standing(self, name: str) -> dict[str, Any]:

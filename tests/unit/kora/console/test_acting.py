@@ -368,6 +368,7 @@ def test_what_is_not_done_in_time_goes_on_and_is_on_record(place, monkeypatch, v
     place.end(drain=False)
     assert place.acted()[-1]["verb"] == verb
     assert place.acted()[-1]["before"]["generation"] == 1
+    assert place.acted()[-1]["after"]["failed"].endswith("it goes on")
 
 
 def test_an_update_that_is_done_in_part_is_on_record(place, monkeypatch):
