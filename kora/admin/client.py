@@ -25,7 +25,6 @@ SILENCE_SECONDS: Final = 35.0
 _POLL_SECONDS: Final = 0.02
 _CREDENTIALS: Final = struct.Struct("3i")
 _REFUSED: Final = 400
-_LATER: Final = 202
 
 Parameters = Mapping[str, str | int | Sequence[str] | None]
 

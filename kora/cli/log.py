@@ -20,20 +20,20 @@ DRAWN_BELOW = 2
 WIDTHS = (6, 27, 35, 36, 0)
 """what the columns come to: a follower cannot measure what has not happened yet"""
 
+OfTicket = Annotated[str | None, typer.Option("--ticket", metavar="ID", help="Only this ticket's.", show_default=False)]
+OfTypes = Annotated[
+    list[str] | None,
+    typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
+]
+Follow = Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended from now on, until Ctrl-C.")]
+
 
 def events(
     context: typer.Context,
     *,
-    ticket: Annotated[
-        str | None, typer.Option("--ticket", metavar="ID", help="Only this ticket's.", show_default=False)
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
-    ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what is appended from now on, until Ctrl-C.")
-    ] = False,
+    ticket: OfTicket = None,
+    types: OfTypes = None,
+    follow: Follow = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document; with --follow one object a line.")
     ] = False,

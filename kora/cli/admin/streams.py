@@ -12,7 +12,7 @@ import typer
 from kora.cli.admin.asked import ActorName, Document, Limit, actor_path, client
 from kora.cli.admin.outlasting import left_out, outlasting
 from kora.cli.invocation import known_id, known_names
-from kora.cli.log import COLUMNS, DRAWN_BELOW, WIDTHS
+from kora.cli.log import COLUMNS, DRAWN_BELOW, WIDTHS, Follow, OfTicket, OfTypes
 from kora.cli.output import (
     Rolling,
     cells_of,
@@ -100,20 +100,13 @@ def trace(context: typer.Context, name: ActorName, *, as_json: StreamAsJson = Fa
 def events(
     context: typer.Context,
     *,
-    ticket: Annotated[
-        str | None, typer.Option("--ticket", metavar="ID", help="Only this ticket's.", show_default=False)
-    ] = None,
-    types: Annotated[
-        list[str] | None,
-        typer.Option("--type", metavar="TYPE", help="Only events of this type; may be repeated.", show_default=False),
-    ] = None,
+    ticket: OfTicket = None,
+    types: OfTypes = None,
     after: Annotated[
         int | None,
         typer.Option("--after", metavar="SEQ", min=0, help="Only those behind this one; 0: all.", show_default=False),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on with what is appended from now on, until Ctrl-C.")
-    ] = False,
+    follow: Follow = False,
     as_json: StreamAsJson = False,
 ) -> None:
     """Show the log of events, oldest first, the whole of it by default; with -f only what comes from now on.
