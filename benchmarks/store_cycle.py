@@ -25,7 +25,7 @@ from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status
 from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn, TurnResult
-from kora.store.sqlite_write import SqliteWriter
+from kora.store.sqlite.write import SqliteWriter
 
 BATCHES: Final = (1, 16, 100)
 LEASE_SECONDS: Final = 600.0

@@ -22,7 +22,7 @@ import orjson
 from kora.clock import to_us
 from kora.domain.events import canonical
 from kora.errors import StoreError
-from kora.store.sqlite_rows import rfc3339
+from kora.store.sql.rows import rfc3339
 
 FORMAT: Final = 1
 LINE_BYTES_MAX: Final = 64 * 1024 * 1024

@@ -8,8 +8,8 @@ from typing import Final
 from kora.clock import SystemTime, TimeSource
 from kora.errors import StoreUnusableError
 from kora.store.port import Store
-from kora.store.sqlite import SqliteStore
-from kora.store.sqlite_schema import prepare
+from kora.store.sqlite.schema import prepare
+from kora.store.sqlite.store import SqliteStore
 
 _SQLITE: Final = "sqlite:///"
 

@@ -7,7 +7,7 @@ import threading
 
 from actors.heartbeat import Heartbeat
 from actors.names import HEARTBEAT
-from kora.store.sqlite_write import SqliteWriter
+from kora.store.sqlite.write import SqliteWriter
 from tests.acceptance.home import PATIENCE_SECONDS, assert_each_completed_once, assert_sound, wait_until
 from tests.acceptance.in_process import work_the_board
 

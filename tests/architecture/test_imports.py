@@ -48,7 +48,7 @@ def test_importing_kora_imports_nothing_else():
 
 
 def test_no_command_imports_a_store_or_the_actors_at_its_top():
-    heavy = ("kora.store.sqlite", "kora.store.open", "kora.app", "actors")
+    heavy = ("kora.store.sqlite.store", "kora.store.open", "kora.app", "actors")
     found = [
         f"{path.relative_to(ROOT)}: {name}"
         for path in modules("kora/cli")

@@ -346,7 +346,7 @@ def test_new_tickets_are_tallied_for_the_report(add, place, clock):
 
 
 def test_more_dependents_than_one_end_can_see_to_are_refused_and_the_blocker_named(add, finish, monkeypatch):
-    monkeypatch.setattr("kora.store.sqlite_add.DEPENDENTS_MAX", 3)
+    monkeypatch.setattr("kora.store.sql.add.DEPENDENTS_MAX", 3)
     hub, other = add(2)
     add(*[{"blocked_by": (hub,)}] * 2)
 

@@ -10,7 +10,7 @@ import pytest
 from kora.domain.ticket import NewTicket
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord, Store
-from kora.store.sqlite_write import SqliteWriter
+from kora.store.sqlite.write import SqliteWriter
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ from kora.domain.events import GENESIS, canonical, event_hash
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import Status
 from kora.errors import StoreUnusableError
-from kora.store.migrations import run
 from kora.store.open import migrate, open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
-from kora.store.sqlite_errors import translate
-from kora.store.sqlite_schema import KNOWN_REVISIONS, REVISION
+from kora.store.sqlite.errors import translate
+from kora.store.sqlite.migrations import run
+from kora.store.sqlite.schema import KNOWN_REVISIONS, REVISION
 
 TICKET = "0190a000-0000-7000-8000-0000000000{:02x}"
 ATTEMPT = "0190b000-0000-7000-8000-0000000000{:02x}"
@@ -28,7 +28,7 @@ def make_first(path) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     engine = sqlalchemy.create_engine("sqlite://", creator=lambda: connection, poolclass=sqlalchemy.pool.StaticPool)
     config = Config()
-    config.set_main_option("script_location", "kora.store:migrations")
+    config.set_main_option("script_location", "kora.store.sqlite:migrations")
     config.set_main_option("path_separator", "os")
     with engine.begin() as begun:
         config.attributes["connection"] = begun

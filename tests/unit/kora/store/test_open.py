@@ -202,7 +202,7 @@ def test_many_processes_may_open_a_new_store_at_once(path):
     code = """
 import sys
 from kora.store.open import open_store
-import kora.store.migrations.run
+import kora.store.sqlite.migrations.run
 print("ready", flush=True)
 sys.stdin.readline()
 open_store(f"sqlite:///{sys.argv[1]}", workspace_id="w" + sys.argv[2], actor_id="a")

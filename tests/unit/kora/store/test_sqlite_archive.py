@@ -19,12 +19,14 @@ import pytest
 from kora.clock import SystemTime
 from kora.domain.events import EventType, NewEvent
 from kora.errors import StoreUnavailableError, StoreUnusableError
-from kora.store import sqlite_archive
 from kora.store.archive_file import may_go_on
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord, Turn
-from kora.store.sqlite_archive import Limits, archive
-from kora.store.sqlite_connection import Place, identity
+from kora.store.sql import archive
+from kora.store.sql.archive import Limits
+from kora.store.sqlite.connection import identity
+from kora.store.sqlite.place import SqliteConnection, SqlitePlace
+from kora.store.sqlite.sets import ARCHIVING
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 SMALL = Limits(move_events=10, file_bytes=1_500)
@@ -37,7 +39,7 @@ def directory(tmp_path):
 
 @pytest.fixture
 def place(store, path):
-    return Place(path, "w", "a", SystemTime(), identity(path))
+    return SqlitePlace(path, "w", "a", SystemTime(), identity(path))
 
 
 @pytest.fixture
@@ -45,7 +47,7 @@ def run(place, directory):
     """Archive all there is, little at a time unless said otherwise."""
 
     def some(limits=SMALL, to=directory, progress=lambda *_: None):
-        return archive(place, to, FAR, who="tester", progress=progress, limits=limits)
+        return archive.archive(place, ARCHIVING, to, FAR, who="tester", progress=progress, limits=limits)
 
     return some
 
@@ -135,16 +137,17 @@ class KilledError(BaseException):
 @pytest.mark.parametrize("when", ["half written", "written at length", "hardly written"])
 def test_what_a_killed_move_left_is_cut_off(*, several, run, raw, verify, monkeypatch, directory, moves, when):
     before = stored(raw)
-    real, left = sqlite_archive.writing, [moves]
+    # What is to be moved, and the file, are on record before.
+    real, left = SqliteConnection.writing, [2 + moves]
 
-    def until_killed(connection, path):
+    def until_killed(connection):
         if not left[0]:
             raise KilledError
         left[0] -= 1
-        return real(connection, path)
+        return real(connection)
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_archive, "writing", until_killed)
+        patch.setattr(SqliteConnection, "writing", until_killed)
         with pytest.raises(KilledError):
             run(Limits(move_events=10))
     (file,) = directory.iterdir()
@@ -179,7 +182,7 @@ def test_a_move_killed_at_its_very_end_is_made_again_in_another_file(*, several,
 
     (file,) = run(Limits(move_events=30)).files
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_archive.OpenArchive, "append", after_it(sqlite_archive.OpenArchive.append, killed))
+        patch.setattr(archive.OpenArchive, "append", after_it(archive.OpenArchive.append, killed))
         with pytest.raises(KilledError):
             run()
     longer = file.read_bytes()
@@ -204,7 +207,7 @@ def test_a_file_killed_before_its_first_byte_is_gone_on_with(*, several, run, ra
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite_archive, "member", killed)
+        patch.setattr(archive, "member", killed)
         with pytest.raises(KilledError):
             run()
     assert [size for _, size, _ in recorded(raw)] == [0]
@@ -238,13 +241,13 @@ def test_a_copy_of_the_store_destroys_nothing(*, several, run, directory, path, 
             raw.execute("VACUUM INTO ?", (str(copy),))
 
     run(Limits(move_events=10), progress=copied)
-    copies = Place(copy, "w", "a", SystemTime(), identity(copy))
+    copies = SqlitePlace(copy, "w", "a", SystemTime(), identity(copy))
     for turn in range(4):
         if (turn % 2 == 0) is (first == "original"):
             add(1)
             run()
         else:
-            archive(copies, directory, FAR, who="copy", progress=lambda *_: None)
+            archive.archive(copies, ARCHIVING, directory, FAR, who="copy", progress=lambda *_: None)
         for whose in (path, copy):
             with closing(open_store(f"sqlite:///{whose}", workspace_id="w", actor_id="a").reader()) as reader:
                 assert reader.verify().fault is None
@@ -389,7 +392,7 @@ def test_a_write_that_is_cut_short_is_gone_on_with(several, run, raw, verify, mo
         def write(self, data):
             return super().write(data[:100])
 
-    monkeypatch.setattr("kora.store.sqlite_archive_place.FileIO", Reluctant)
+    monkeypatch.setattr("kora.store.sql.archive_place.FileIO", Reluctant)
     run()
 
     assert len(archived(raw)) == 60
@@ -413,17 +416,23 @@ def test_the_lock_ends_with_its_holder(several, run, directory):
         fcntl.flock(free, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-ARCHIVING = """
+PROGRAM = """
     import sys
     from datetime import UTC, datetime
     from pathlib import Path
     from kora.clock import SystemTime
-    from kora.store.sqlite_archive import Limits, archive
-    from kora.store.sqlite_connection import Place, identity
+    from kora.store.sql import archive
+    from kora.store.sql.archive import Limits
+    from kora.store.sqlite.connection import identity
+    from kora.store.sqlite.place import SqlitePlace
+    from kora.store.sqlite.sets import ARCHIVING
 
     path = Path(sys.argv[1])
-    archive(
-        Place(path, "w", "a", SystemTime(), identity(path)), Path(sys.argv[2]), datetime(2100, 1, 1, tzinfo=UTC),
+    archive.archive(
+        SqlitePlace(path, "w", "a", SystemTime(), identity(path)),
+        ARCHIVING,
+        Path(sys.argv[2]),
+        datetime(2100, 1, 1, tzinfo=UTC),
         who="tester", progress=lambda done, total: print(done, flush=True),
         limits=Limits(move_events=20, file_bytes=20_000),
     )
@@ -436,7 +445,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing(*, store, path, dir
     before = set(stored(raw))
     chosen = random.Random(7)
     for _ in range(kills):
-        command = [sys.executable, "-P", "-c", textwrap.dedent(ARCHIVING), str(path), str(directory)]
+        command = [sys.executable, "-P", "-c", textwrap.dedent(PROGRAM), str(path), str(directory)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as running:
             for _ in range(chosen.randrange(1, 6)):
                 assert running.stdout.readline()

@@ -17,7 +17,7 @@ def test_a_claim_reads_no_more_of_the_board_for_what_is_in_hand(tmp_path):
             board.add([NewTicket(ticket_title="t") for _ in range(3)], who="test")
         with closing(store.writer(RuntimeRecord(new_id(), "here", 1, "0"))) as writer:
             incarnation = writer.next_incarnation()
-            writer._connection.set_trace_callback(statements.append)
+            writer._connection.bare.set_trace_callback(statements.append)
             in_hand = frozenset(f"in-hand-{number}" for number in range(1_000))
             result = writer.turn(incarnation, Turn(claim=ClaimOrder(1, 600.0, in_hand)))
     assert len(result.claims) == 1

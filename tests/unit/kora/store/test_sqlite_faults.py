@@ -13,10 +13,11 @@ import pytest
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ticket import NewTicket
 from kora.errors import StoreUnavailableError, StoreUnusableError
-from kora.store import sqlite_board, sqlite_connection, sqlite_schema
 from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
-from kora.store.sqlite_errors import translate
+from kora.store.sqlite import place, schema
+from kora.store.sqlite.errors import translate
+from kora.store.sqlite.place import SqliteConnection
 
 ROOT = Path(__file__).resolve().parents[4]
 
@@ -100,8 +101,8 @@ def locked_by_another_later(add, raw):
 
 
 def test_opening_a_locked_new_store_ends_in_kora_s_words(path, monkeypatch):
-    monkeypatch.setattr(sqlite_schema, "PATIENT_SECONDS", 0.0)
-    monkeypatch.setattr(sqlite_schema, "WRITER_SECONDS", 0.01)
+    monkeypatch.setattr(schema, "PATIENT_SECONDS", 0.0)
+    monkeypatch.setattr(schema, "WRITER_SECONDS", 0.01)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
 
@@ -110,17 +111,17 @@ def test_opening_a_locked_new_store_ends_in_kora_s_words(path, monkeypatch):
 
 
 def test_opening_waits_for_whoever_is_making_the_store(path, monkeypatch):
-    monkeypatch.setattr(sqlite_schema, "WRITER_SECONDS", 0.01)
+    monkeypatch.setattr(schema, "WRITER_SECONDS", 0.01)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
-        monkeypatch.setattr(sqlite_schema.time, "sleep", lambda _: other.in_transaction and other.execute("ROLLBACK"))
+        monkeypatch.setattr(schema.time, "sleep", lambda _: other.in_transaction and other.execute("ROLLBACK"))
 
         with closing(open_store(f"sqlite:///{path}", workspace_id="w", actor_id="a").reader()) as reader:
             assert reader.verify().fault is None
 
 
 def test_an_operator_who_waited_in_vain_is_told(store, raw, monkeypatch):
-    monkeypatch.setattr(sqlite_board, "PATIENT_SECONDS", 0.01)
+    monkeypatch.setattr(place, "PATIENT_SECONDS", 0.01)
     raw.execute("BEGIN IMMEDIATE")
 
     with closing(store.board()) as board, pytest.raises(StoreUnavailableError, match="another process"):
@@ -164,7 +165,7 @@ def test_a_failed_commit_is_rolled_back_and_can_be_repeated(writer, add, monkeyp
             return self.connection.execute(statement, *bound)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "_connection", LosesTheDisk(writer._connection))
+        patch.setattr(writer, "_connection", SqliteConnection(writer._place, LosesTheDisk(writer._connection.bare)))
         with pytest.raises(StoreUnavailableError, match="error of its disk"):
             writer.turn(incarnation, Turn(claim=ClaimOrder(1, 60.0)))
 
@@ -185,12 +186,12 @@ def test_an_interrupted_statement_ends_as_unavailable(writer, path):
         started.set()
         return 1
 
-    writer._connection.create_function("tick", 0, endless)
+    writer._connection.bare.create_function("tick", 0, endless)
     ended: list[Exception] = []
 
     def run() -> None:
         try:
-            with sqlite_connection.writing(writer._connection, path):
+            with writer._connection.writing():
                 writer._connection.execute(
                     "WITH RECURSIVE n(x) AS (SELECT tick() UNION ALL SELECT tick() FROM n) SELECT sum(x) FROM n"
                 ).fetchall()

@@ -10,7 +10,7 @@ import pytest
 from kora.config.sections import Child
 from kora.domain.events import EventType, NewEvent
 from kora.store.port import Turn
-from kora.store.sqlite_folding import CLOSE_SECONDS, ROWS, Folding
+from kora.store.sqlite.folding import CLOSE_SECONDS, ROWS, Folding
 
 SOME = 2_000
 
@@ -57,7 +57,7 @@ def test_a_writer_has_the_log_folded_in_after_so_many_rows(writer, path, tmp_pat
     incarnation = writer.next_incarnation()
     while not threads():
         speak(writer, incarnation)
-    assert writer._connection.total_changes >= ROWS
+    assert writer._connection.bare.total_changes >= ROWS
     # Of its own, as the last handle it would fold in what is left when it is closed.
     writer._folding.close()
     assert in_the_file_alone(path, tmp_path) >= ROWS - SOME

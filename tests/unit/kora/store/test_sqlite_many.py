@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kora.store import sqlite_statements, sqlite_turn_statements
-from kora.store.sqlite_many import Many
+from kora.store.sqlite import statements, turn_statements
+from kora.store.sqlite.many import Many
 
 ADD = Many("INSERT INTO t SELECT column1, ?1, column2 FROM (VALUES {rows}) WHERE column1 <> ''", shared=1, width=2)
 CHANGE = Many("UPDATE t SET c = ?1 FROM (VALUES {rows}) AS asked WHERE t.a = asked.column1", shared=1, width=1)
@@ -35,7 +35,7 @@ def test_every_row_counts_once(add, count):
     "many",
     [
         pytest.param(value, id=name)
-        for module in (sqlite_statements, sqlite_turn_statements)
+        for module in (statements, turn_statements)
         for name, value in vars(module).items()
         if isinstance(value, Many)
     ],

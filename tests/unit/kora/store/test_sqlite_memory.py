@@ -6,8 +6,8 @@ import pytest
 
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import Status
-from kora.store import sqlite_write
 from kora.store.port import ClaimOrder, Turn
+from kora.store.sqlite import write
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_what_is_settled_or_forgotten_is_asked_about(monkeypatch, add, turn, ask
     assert turn(settle=[completed(first)]).settled == [first.key]
     assert len(asked) == 1
 
-    monkeypatch.setattr(sqlite_write, "REMEMBERED_MAX", 1)
+    monkeypatch.setattr(write, "REMEMBERED_MAX", 1)
     (third,) = turn(claim=ClaimOrder(1, 60.0)).claims
 
     assert turn(settle=[completed(second), completed(third)]).settled == [second.key, third.key]

@@ -5,12 +5,12 @@ import re
 import pytest
 
 from kora.domain.operation import OperationRequest, Step, Verdict
-from kora.store import sqlite_board_statements, sqlite_operate_statements
 from kora.store.port import ClaimOrder, Turn
+from kora.store.sqlite import board_statements, operate_statements
 
 STATEMENTS = {
     name: statement
-    for module in (sqlite_board_statements, sqlite_operate_statements)
+    for module in (board_statements, operate_statements)
     for name, statement in vars(module).items()
     if name.isupper() and not name.startswith("_")
 }

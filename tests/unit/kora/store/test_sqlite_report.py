@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from kora.store import sqlite_report_statements as statements
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
+from kora.store.sqlite import report_statements as statements
 
 COUNTED = ["HOW_MANY", "OF_STATUS_EXCEPTIONAL", "OF_STATUS_BLOCKED", "FIRST_QUEUED"]
 IN_ORDER = ["FOR_A_PERSON", "LONGEST", "FLAKIEST", "NUMBERS_EXCEPTIONAL"]

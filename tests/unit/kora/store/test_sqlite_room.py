@@ -12,10 +12,10 @@ import pytest
 from kora.domain.events import EventType, NewEvent
 from kora.domain.ticket import NewTicket
 from kora.errors import StoreFullError, StoreLockedError, StoreUnavailableError
-from kora.store import sqlite_room, sqlite_schema
 from kora.store.open import open_store
 from kora.store.port import RuntimeRecord, Turn
-from kora.store.sqlite_errors import translate
+from kora.store.sqlite import room, schema
+from kora.store.sqlite.errors import translate
 
 DISK_BYTES = 3 * 1_048_576
 EVENT_BYTES = 2_000
@@ -39,7 +39,7 @@ def small(tmp_path, monkeypatch) -> Iterator[Path]:
         fields[4] = max(0, DISK_BYTES - used) // fields[1]
         return os.statvfs_result(fields)
 
-    monkeypatch.setattr(sqlite_room.os, "statvfs", said)
+    monkeypatch.setattr(room.os, "statvfs", said)
     yield folder
 
 
@@ -109,18 +109,18 @@ def refusing(*errors: Exception) -> Callable[[], str]:
 
 def test_only_a_locked_store_is_waited_for(monkeypatch):
     slept = []
-    monkeypatch.setattr(sqlite_schema.time, "sleep", slept.append)
+    monkeypatch.setattr(schema.time, "sleep", slept.append)
 
-    assert sqlite_schema.patiently(refusing(StoreLockedError("locked"), StoreLockedError("locked"))) == "done"
+    assert schema.patiently(refusing(StoreLockedError("locked"), StoreLockedError("locked"))) == "done"
     assert len(slept) == 2
     for error in (StoreFullError("full"), StoreUnavailableError("bad disk")):
         with pytest.raises(type(error)):
-            sqlite_schema.patiently(refusing(error))
+            schema.patiently(refusing(error))
     assert len(slept) == 2
 
 
 def test_an_operator_on_a_full_disk_is_told_at_once(store, monkeypatch):
-    monkeypatch.setattr(sqlite_schema.time, "sleep", lambda _: pytest.fail("waited"))
+    monkeypatch.setattr(schema.time, "sleep", lambda _: pytest.fail("waited"))
     with closing(store.board()) as board:
         (pages,) = board._connection.execute("PRAGMA page_count").fetchone()
         board._connection.execute(f"PRAGMA max_page_count = {pages}")

@@ -195,7 +195,7 @@ def test_reading_goes_on_as_before_after_a_verification(store, chains):
     with closing(store.reader()) as reader:
         reader.verify()
         assert all(isinstance(event.event_id, str) for event in reader.events())
-        assert reader._connection.text_factory is str
+        assert reader._connection.bare.text_factory is str
 
 
 def test_events_are_counted_up_to_the_fault(store, chains, raw):

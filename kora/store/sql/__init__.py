@@ -1,0 +1,1 @@
+"""What every store in a database does alike: the logic once, over each database's own statements."""

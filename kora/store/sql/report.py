@@ -1,0 +1,122 @@
+"""The morning's page: read off tallies and partial indexes, not off the board."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from kora.clock import MICROSECONDS, from_us, to_us
+from kora.domain.resolution import Resolution
+from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
+from kora.store.sql.add import ADDED
+from kora.store.sql.place import Connection, Place
+from kora.store.sql.statements import ReportStatements
+from kora.store.sql.turn import EXPIRED, MINUTE_US
+from kora.store.views import ActiveWork, BoardReport, TicketLine
+
+_ENDS: Final = (*(resolution.value for resolution in Resolution), EXPIRED)
+_MICRO_USD: Final = 1_000_000
+_FOR_A_PERSON_AT_MOST: Final = 20
+_NOTEWORTHY_AT_MOST: Final = 5
+
+
+def report(connection: Connection, place: Place, say: ReportStatements, since: datetime) -> BoardReport:
+    """The board and what happened to it since, as of one moment."""
+    workspace_id = place.workspace_id
+    minute = to_us(since) // MINUTE_US
+    with connection.snapshot():
+        tallies = {
+            name: sums
+            for name in (*_ENDS, ADDED)
+            for sums in connection.execute(say.tallies_since, (workspace_id, name, minute)).fetchall()
+            if sums[0]
+        }
+        added = tallies.pop(ADDED, (0,))[0]
+        by_status, waiting_for_others = _by_status(connection, say, workspace_id)
+        return BoardReport(
+            since=from_us(minute * MINUTE_US),
+            now=from_us(connection.now_us()),
+            tickets_by_status=by_status,
+            waiting_for_others=waiting_for_others,
+            attempts_by_resolution={resolution: sums[0] for resolution, sums in tallies.items()},
+            tickets_added=added,
+            cost_usd=sum(sums[1] for sums in tallies.values()) / _MICRO_USD,
+            worked_seconds=sum(sums[2] for sums in tallies.values()) / MICROSECONDS,
+            needs_a_person=_lines(connection, say.for_a_person, workspace_id, _FOR_A_PERSON_AT_MOST),
+            needs_a_person_count=sum(
+                by_status.get(status, 0) for status in (Status.FAILED_TERMINAL, Status.BLOCKED_NEEDS_OPERATOR)
+            ),
+            longest=_lines(connection, say.longest, workspace_id, _NOTEWORTHY_AT_MOST),
+            flakiest=_lines(connection, say.flakiest, workspace_id, _NOTEWORTHY_AT_MOST),
+        )
+
+
+def active_work(connection: Connection, place: Place, say: ReportStatements) -> list[ActiveWork]:
+    """Every held claim of the workspace, the oldest first."""
+    with connection.snapshot():
+        moment_us = connection.now_us()
+        rows = connection.execute(say.claims, (place.workspace_id,)).fetchall()
+    return [
+        ActiveWork(
+            ticket_id=ticket_id,
+            ticket_title=title,
+            holder=holder,
+            host=host,
+            pid=pid,
+            claim_fence_token=fence,
+            work_attempt_id=work_attempt_id,
+            attempt=attempt,
+            claimed_at=from_us(claimed_at),
+            lease_expires_at=from_us(lease_expires_at),
+            lease_left_seconds=(lease_expires_at - moment_us) / MICROSECONDS,
+            progress_at=None if progress_at is None else from_us(progress_at),
+        )
+        for (
+            ticket_id,
+            title,
+            holder,
+            host,
+            pid,
+            fence,
+            work_attempt_id,
+            attempt,
+            claimed_at,
+            lease_expires_at,
+            progress_at,
+        ) in rows
+    ]
+
+
+def _by_status(connection: Connection, say: ReportStatements, workspace_id: str) -> tuple[Mapping[str, int], int]:
+    """How many tickets stand at each status that any stands at, and how many wait for others.
+
+    No index holds the two statuses of nearly every ticket, since all would pay for it: `assigned` is what is left of
+    the queues, and `completed` of the whole.
+    """
+    total, ready, waiting = connection.execute(say.how_many, (workspace_id,)).fetchone()
+    counts: dict[str, int] = dict(connection.execute(say.of_status_held, (workspace_id,)).fetchall())
+    counts |= dict(connection.execute(say.of_status_exceptional, (workspace_id,)).fetchall())
+    blocked = connection.execute(say.of_status_blocked, (workspace_id,)).fetchall()
+    eligible_once = TRIED_AGAIN | {Status.ASSIGNED}
+    waits = sum(number for status, queue, number in blocked if queue == QueueState.OUT and status in eligible_once)
+    counts[Status.ASSIGNED] = ready + waiting + waits - sum(counts.get(status, 0) for status in TRIED_AGAIN)
+    counts[Status.COMPLETED] = total - sum(counts.values())
+    return {status.value: counts[status] for status in Status if counts.get(status)}, waits
+
+
+def _lines(connection: Connection, statement: str, workspace_id: str, at_most: int) -> list[TicketLine]:
+    return [_line(row) for row in connection.execute(statement, (workspace_id, at_most)).fetchall()]
+
+
+def _line(row: tuple[Any, ...]) -> TicketLine:
+    ticket_id, title, status, attempts, worked_us, cost_micro_usd, summary = row
+    return TicketLine(
+        ticket_id=ticket_id,
+        ticket_title=title,
+        sea_status=status,
+        work_attempt_count=attempts,
+        worked_seconds=worked_us / MICROSECONDS,
+        cost_usd=cost_micro_usd / _MICRO_USD,
+        last_summary=summary,
+    )
