@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
+
+from tests.postgres import Server
 
 # How long an example takes is the machine's affair.
 settings.register_profile("kora", deadline=None)
@@ -16,3 +20,18 @@ for number in (signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_DFL)
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """The PostgreSQL server of this test process. A test that crashes or freezes one starts its own."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres) -> Iterator[str]:
+    """The name of a fresh database, gone after the test."""
+    name = postgres.database()
+    yield name
+    postgres.drop(name)
