@@ -186,7 +186,7 @@ class Server:
         command = [self.programs / "postgres", "-D", self._data]
         command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         self._guard = subprocess.Popen(
-            [sys.executable, "-I", GUARD, self.directory, self._user, *command],
+            [sys.executable, "-P", GUARD, self.directory, self._user, *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
@@ -203,12 +203,14 @@ class Server:
     def _await_end(self) -> None:
         guard = self._guard
         try:
-            guard.wait(PATIENCE_SECONDS)
+            code = guard.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             raise ServerError(f"the server did not end\n{self.log}") from None
         guard.stdin.close()
         guard.stdout.close()
         self._guard = None
+        if code:
+            raise ServerError(f"the server's guard ended with {code}: it may have left processes")
 
     @cached_property
     def programs(self) -> Path:
