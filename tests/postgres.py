@@ -150,8 +150,10 @@ class Server:
 
     def freeze(self) -> None:
         """Stop every process where it stands: connections stay open, and nothing answers."""
-        # The postmaster first: it could not fork another one behind our back then.
-        for process in self.processes():
+        postmaster = self.processes()[0]
+        postmaster.suspend()
+        # Only now: it can fork none behind our back any more.
+        for process in postmaster.children():
             process.suspend()
 
     def thaw(self) -> None:

@@ -26,16 +26,16 @@ LOOK_SECONDS = 1.0
 def main() -> None:
     directory, user, *command = sys.argv[1:]
     parent = os.getppid()
-    server = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        cwd=directory,
-        **as_user(user),
-    )
-    lines = server.stderr.fileno()
     with Path(directory, "log").open("ab", buffering=0) as log:
+        server = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            cwd=directory,
+            **as_user(user),
+        )
+        lines = server.stderr.fileno()
         while True:
             readable, _, _ = select.select([0, lines], [], [], LOOK_SECONDS)
             # A child that the tests forked may still hold the other end of the pipe.

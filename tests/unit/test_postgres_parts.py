@@ -4,7 +4,8 @@ import select
 import signal
 import subprocess
 import sys
-from contextlib import closing
+from collections.abc import Callable
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import psutil
@@ -12,6 +13,7 @@ import psycopg
 import pytest
 
 from tests.postgres import NEWEST, OLDEST, Server
+from tests.proxies import DroppingProxy, PoolingProxy
 
 PATIENCE_SECONDS = 30.0
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,3 +100,159 @@ def test_each_database_is_a_fresh_copy_of_its_template(postgres):
         assert over_socket.info.dbname == copy
     postgres.drop(copy)
     postgres.drop(template)
+
+
+@pytest.fixture
+def numbers(postgres, database) -> Callable[[], list[int]]:
+    """What stands in a table of numbers."""
+    postgres.execute("CREATE TABLE numbers (number int)", database=database)
+    return lambda: [row[0] for row in postgres.execute("SELECT number FROM numbers ORDER BY 1", database=database)]
+
+
+def connect(url: str, **options: object) -> closing[psycopg.Connection]:
+    return closing(psycopg.connect(url, **options))
+
+
+def insert(connection: psycopg.Connection, *, in_pipeline: bool) -> None:
+    with connection.pipeline() if in_pipeline else nullcontext():
+        connection.execute("INSERT INTO numbers VALUES (1)")
+        connection.commit()
+
+
+@pytest.mark.parametrize("in_pipeline", [False, True])
+@pytest.mark.parametrize("loses", ["reply", "commit"])
+def test_a_lost_reply_leaves_a_commit_and_a_lost_commit_leaves_none(postgres, database, numbers, loses, in_pipeline):
+    with (
+        DroppingProxy(postgres.port, probability=1.0, seed=1, loses=loses) as proxy,
+        connect(proxy.url(database)) as connection,
+    ):
+        with pytest.raises(psycopg.OperationalError):
+            insert(connection, in_pipeline=in_pipeline)
+
+        assert connection.closed
+        assert numbers() == ([1] if loses == "reply" else [])
+        assert (proxy.commits, proxy.dropped) == (1, 1)
+
+
+def test_as_many_commits_are_lost_as_the_clients_miss_and_the_seed_says_which(postgres, database, numbers):
+    def missed() -> list[int]:
+        found = []
+        with DroppingProxy(postgres.port, probability=0.3, seed=7) as proxy:
+            connection = psycopg.connect(proxy.url(database))
+            for number in range(20):
+                try:
+                    connection.execute("INSERT INTO numbers VALUES (%s)", [number])
+                    connection.commit()
+                except psycopg.OperationalError:
+                    found.append(number)
+                    connection.close()
+                    connection = psycopg.connect(proxy.url(database))
+            connection.close()
+            assert (proxy.dropped, proxy.commits) == (len(found), 20)
+        return found
+
+    assert 0 < len(first := missed()) < 20
+    assert missed() == first
+    assert numbers() == sorted([*range(20)] * 2)
+
+
+@pytest.mark.parametrize("kind", ["dropping", "pooling"])
+def test_what_is_large_and_what_is_many_comes_through_a_proxy_whole(postgres, database, numbers, kind):
+    made = {
+        "dropping": lambda: DroppingProxy(postgres.port, probability=0.0, seed=1),
+        "pooling": lambda: PoolingProxy(postgres.port),
+    }
+    large = "x" * 3_000_000
+    with made[kind]() as proxy, connect(proxy.url(database), autocommit=True, prepare_threshold=None) as connection:
+        assert connection.execute("SELECT %s::text", [large]).fetchone() == (large,)
+
+        with connection.cursor().copy("COPY numbers FROM STDIN") as copy:
+            copy.write("".join(f"{number}\n" for number in range(10_000)))
+        with connection.cursor().copy("COPY numbers TO STDOUT") as copy:
+            assert sum(1 for _ in copy.rows()) == 10_000
+
+        with connection.pipeline() as pipeline:
+            cursors = []
+            for number in range(300):
+                cursors.append(connection.execute("SELECT %s::int", [number]))
+                if number % 3 == 0:
+                    pipeline.sync()
+        assert [cursor.fetchone()[0] for cursor in cursors] == [*range(300)]
+
+    assert numbers() == [*range(10_000)]
+
+
+def backend(connection: psycopg.Connection) -> int:
+    return connection.execute("SELECT pg_backend_pid()").fetchone()[0]
+
+
+def test_a_pool_gives_every_transaction_one_of_a_few_connections(postgres, database):
+    with (
+        PoolingProxy(postgres.port, size=2) as proxy,
+        connect(proxy.url(database)) as one,
+        connect(proxy.url(database)) as two,
+        connect(proxy.url(database), autocommit=True) as three,
+    ):
+        first, second = backend(one), backend(two)
+        assert (backend(one), backend(two)) == (first, second)
+        assert first != second
+
+        three.pgconn.send_query(b"SELECT pg_backend_pid()")
+        assert select.select([three], [], [], 0.1)[0] == []
+
+        two.rollback()
+        while three.pgconn.is_busy():
+            assert select.select([three], [], [], PATIENCE_SECONDS)[0] == [three]
+            three.pgconn.consume_input()
+        assert three.pgconn.get_result().get_value(0, 0) == str(second).encode()
+        assert three.pgconn.get_result() is None
+
+        one.rollback()
+        assert {backend(three) for _ in range(4)} == {first, second}
+
+
+def test_nothing_of_a_session_holds_in_a_pool(postgres, database):
+    with PoolingProxy(postgres.port) as proxy, connect(proxy.url(database), autocommit=True) as connection:
+        connection.execute("SET work_mem = '77MB'")
+        assert connection.execute("SHOW work_mem").fetchone() != ("77MB",)
+
+        connection.execute("LISTEN something")
+        postgres.execute("NOTIFY something", database=database)
+        # It would have come before the answer on the connection that listens, which is one of the two.
+        backends = [backend(connection) for _ in range(2)]
+        assert len({*backends}) == 2
+        assert [*connection.notifies(timeout=0)] == []
+
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            connection.execute("SELECT %s::int", [1], prepare=True)
+
+
+def test_a_pool_refuses_the_startup_parameters_that_it_could_not_keep(postgres, database):
+    with (
+        PoolingProxy(postgres.port) as proxy,
+        pytest.raises(psycopg.OperationalError, match="unsupported startup parameter: options"),
+    ):
+        psycopg.connect(proxy.url(database), options="-c work_mem=77MB")
+
+
+def test_what_a_client_of_a_pool_leaves_open_is_undone_and_the_pool_goes_on(postgres, database, numbers):
+    with PoolingProxy(postgres.port, size=1) as proxy, connect(proxy.url(database), autocommit=True) as other:
+        with connect(proxy.url(database)) as leaver:
+            leaver.execute("INSERT INTO numbers VALUES (1)")
+        assert backend(other)
+        assert numbers() == []
+
+        with connect(proxy.url(database)) as cut:
+            postgres.execute("SELECT pg_terminate_backend(%s)", backend(cut))
+            with pytest.raises(psycopg.OperationalError):
+                cut.execute("SELECT 1")
+
+        assert backend(other)
+
+
+def test_a_pool_says_why_when_the_server_takes_no_connection(postgres):
+    with (
+        PoolingProxy(postgres.port) as proxy,
+        pytest.raises(psycopg.OperationalError, match='database "nowhere" does not exist'),
+    ):
+        psycopg.connect(proxy.url("nowhere"))
