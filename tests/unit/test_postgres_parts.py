@@ -4,7 +4,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 
@@ -29,31 +29,35 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("version", [OLDEST, NEWEST])
-def test_a_crashed_server_comes_back_where_it_was_with_what_was_committed(version):
-    with Server(version=version) as server:
-        server.execute("CREATE TABLE kept (number int)")
-        with closing(psycopg.connect(server.url())) as connection:
-            connection.execute("INSERT INTO kept VALUES (1)")
-            connection.commit()
-            connection.execute("INSERT INTO kept VALUES (2)")
-            port = server.port
-            server.crash()
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """One that these tests may crash and freeze."""
+    with Server(version=NEWEST) as server:
+        yield server
 
-            with pytest.raises(psycopg.OperationalError):
-                connection.execute("SELECT")
+
+def test_a_crashed_server_comes_back_where_it_was_with_what_was_committed(server):
+    server.execute("CREATE TABLE kept (number int)")
+    with closing(psycopg.connect(server.url())) as connection:
+        connection.execute("INSERT INTO kept VALUES (1)")
+        connection.commit()
+        connection.execute("INSERT INTO kept VALUES (2)")
+        port = server.port
+        server.crash()
+
         with pytest.raises(psycopg.OperationalError):
-            psycopg.connect(server.url())
+            connection.execute("SELECT")
+    with pytest.raises(psycopg.OperationalError):
+        psycopg.connect(server.url())
 
-        server.start()
+    server.start()
 
-        assert (server.port, server.execute("SELECT number FROM kept")) == (port, [(1,)])
-        assert server.execute("SHOW server_version_num")[0][0].startswith(str(version))
-        assert "database system was not properly shut down" in server.log
+    assert (server.port, server.execute("SELECT number FROM kept")) == (port, [(1,)])
+    assert "database system was not properly shut down" in server.log
 
 
-def test_a_frozen_server_keeps_its_connections_and_answers_when_it_is_thawed():
-    with Server() as server, closing(psycopg.connect(server.url())) as connection:
+def test_a_frozen_server_keeps_its_connections_and_answers_when_it_is_thawed(server):
+    with closing(psycopg.connect(server.url())) as connection:
         server.freeze()
         connection.pgconn.send_query(b"SELECT 1")
 
@@ -62,9 +66,21 @@ def test_a_frozen_server_keeps_its_connections_and_answers_when_it_is_thawed():
         server.thaw()
 
         assert select.select([connection], [], [], PATIENCE_SECONDS)[0] == [connection]
-        server.stop()
 
-        assert "database system is shut down" in server.log
+
+def test_a_stopped_server_has_written_everything_and_starts_again(server):
+    server.stop()
+
+    assert server.log.endswith("database system is shut down\n")
+    server.start()
+
+    assert server.execute("SELECT 1") == [(1,)]
+
+
+def test_the_tests_run_on_the_oldest_server_at_hand(postgres, server):
+    versions = [server.execute("SHOW server_version_num")[0][0][:2] for server in (postgres, server)]
+
+    assert versions == [str(OLDEST), str(NEWEST)]
 
 
 def test_nothing_of_a_server_not_even_a_frozen_one_outlives_the_process_that_started_it():
