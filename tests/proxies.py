@@ -1,7 +1,7 @@
 """Proxies between a client and a PostgreSQL server: one loses commits, one pools transactions.
 
-Both speak version 3 of the protocol as far as they have to: simple and extended queries, pipelines, COPY. Neither
-encrypts.
+Both speak version 3 of the protocol as far as they have to: simple and extended queries, pipelines, COPY as a simple
+query. Neither encrypts.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import struct
 import threading
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
@@ -257,8 +256,8 @@ class Session:
         self.client = client
         self._pool = pool
         self._link: Link | None = None
-        self._unanswered: deque[bytes] = deque()
-        """the kinds of those messages that the server has yet to be ready after"""
+        self._unanswered = 0
+        """how many times the server has yet to say that it is ready"""
         self._unsynced = False
         """whether a Sync is still to come"""
 
@@ -279,7 +278,7 @@ class Session:
                 if kind == b"X":
                     return
                 if kind in {b"Q", b"F", b"S"}:
-                    self._unanswered.append(kind)
+                    self._unanswered += 1
                 if kind in {b"P", b"B", b"D", b"E", b"C", b"H", b"S"}:
                     self._unsynced = kind != b"S"
             await link.server.send(*asked)
@@ -287,10 +286,8 @@ class Session:
     async def hear(self, said: list[bytes]) -> None:
         """Pass on what the server says; between two transactions the connection goes back."""
         for one in said:
-            kind = one[:1]
-            # A server that begins to take a COPY in passes over the Sync behind it; the one after the data counts.
-            if kind == b"Z" or (kind == b"G" and next(iter(self._unanswered), None) == b"S"):
-                self._unanswered.popleft()
+            if one[:1] == b"Z":
+                self._unanswered -= 1
             if one == READY and not self._unanswered and not self._unsynced:
                 link, self._link = self._link, None
                 self._pool.take_back(link)

@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from psycopg.pq import ExecStatus
 
 from tests.postgres import NEWEST, OLDEST, Server
 from tests.proxies import DroppingProxy, PoolingProxy
@@ -232,15 +233,52 @@ def test_nothing_of_a_session_holds_in_a_pool(postgres, database):
         connection.execute("SET work_mem = '77MB'")
         assert connection.execute("SHOW work_mem").fetchone() != ("77MB",)
 
-        connection.execute("LISTEN something")
-        postgres.execute("NOTIFY something", database=database)
-        # It would have come before the answer on the connection that listens, which is one of the two.
-        backends = [backend(connection) for _ in range(2)]
-        assert len({*backends}) == 2
-        assert [*connection.notifies(timeout=0)] == []
-
         with pytest.raises(psycopg.errors.InvalidSqlStatementName):
             connection.execute("SELECT %s::int", [1], prepare=True)
+
+
+def test_who_listens_through_a_pool_hears_nothing(postgres, database):
+    heard = []
+    with PoolingProxy(postgres.port, size=1) as proxy, connect(proxy.url(database), autocommit=True) as connection:
+        connection.add_notify_handler(heard.append)
+        connection.execute("LISTEN something")
+        with connection.transaction():
+            connection.execute("SELECT 1")
+            # The server tells of it behind the COMMIT, before it is ready again.
+            postgres.execute("NOTIFY something", database=database)
+
+    assert heard == []
+
+
+def test_a_pool_takes_a_connection_back_only_when_all_that_it_was_asked_is_answered(postgres, database):
+    with (
+        PoolingProxy(postgres.port, size=1) as proxy,
+        connect(proxy.url(database)) as holder,
+        connect(proxy.url(database)) as piper,
+    ):
+        holder.execute("SELECT 1")
+        pipe = piper.pgconn
+        pipe.enter_pipeline_mode()
+        for number in range(3):
+            pipe.send_query_params(b"SELECT $1::int", [str(number).encode()])
+            pipe.pipeline_sync()
+        # Only now the three are passed on, all at once.
+        holder.commit()
+
+        values, synced = [], 0
+        while synced < 3:
+            while pipe.is_busy():
+                assert select.select([piper], [], [], PATIENCE_SECONDS)[0] == [piper]
+                pipe.consume_input()
+            match pipe.get_result():
+                case None:
+                    continue
+                case result if result.status == ExecStatus.PIPELINE_SYNC:
+                    synced += 1
+                case result:
+                    values.append(result.get_value(0, 0))
+
+    assert values == [b"0", b"1", b"2"]
 
 
 def test_a_pool_refuses_the_startup_parameters_that_it_could_not_keep(postgres, database):
