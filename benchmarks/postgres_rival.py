@@ -110,7 +110,7 @@ def main() -> None:
         return
     console = Console()
     rates: dict[int, list[float]] = {processes: [] for processes in PROCESSES}
-    with Server({}, version=NEWEST) as server:
+    with Server({}, version=NEWEST, in_memory=False) as server:
         for number in range(told.rounds):
             for processes, seen in rates.items():
                 seen.append(told.jobs / drain(server, told.jobs, processes))

@@ -35,12 +35,16 @@ QUICK = {
     "full_page_writes": "off",
     "shared_buffers": "16MB",
     "max_connections": "200",
+    "max_wal_size": "128MB",  # it lies in memory
 }
 INSTALLED = {16: "pginstall", 18: "pginstall18"}
 """the folder of each version that the wheel brings"""
 OLDEST, NEWEST = min(INSTALLED), max(INSTALLED)
 PATIENCE_SECONDS = 60.0
 PORT_TRIES = 20
+MEMORY = Path("/dev/shm")  # noqa: S108 - a directory that nobody can guess is made in it
+ROOM_BYTES = 4 * 1024**3
+"""several servers at a time, each with some databases and its log ahead of them"""
 # Below the range from which the system takes the ports of outgoing connections: while the server is down, none of them
 # can come to have its port, nor a client that tries it connect to itself.
 PORTS = range(15_000, 30_000)
@@ -56,14 +60,15 @@ class Server:
     """One server with a data directory of its own, on a port of 127.0.0.1 and on a socket in its directory.
 
     Everyone on the machine may connect as anyone (`trust`). It and its directory are gone when the server is closed,
-    or this process has ended. As root, it runs as `nobody`: PostgreSQL refuses to run as root.
+    or this process has ended. Its files lie in memory, where there is room, unless told otherwise. As root, it runs as
+    `nobody`: PostgreSQL refuses to run as root.
     """
 
-    def __init__(self, settings: Mapping[str, str] = QUICK, *, version: int = OLDEST) -> None:
+    def __init__(self, settings: Mapping[str, str] = QUICK, *, version: int = OLDEST, in_memory: bool = True) -> None:
         self._settings = settings
         self._user = UNPRIVILEGED if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
         # Not below pytest's own directory: nobody may not go there, and a socket's path is at most 107 bytes long.
-        self.directory = Path(tempfile.mkdtemp(prefix="kora-pg-"))
+        self.directory = Path(tempfile.mkdtemp(prefix="kora-pg-", dir=roomy_memory() if in_memory else None))
         self.port = 0
         self._guard: subprocess.Popen[bytes] | None = None
         self._names = (f"test_{number}" for number in itertools.count(1))
@@ -236,6 +241,13 @@ class Server:
         )  # fmt: skip
         if done.returncode:
             raise ServerError(f"{command[0]} ended with {done.returncode}\n{done.stdout}")
+
+
+def roomy_memory() -> Path | None:
+    """The file system in memory, if there is one with room: on a busy disk a new database takes ten times as long."""
+    if not MEMORY.is_dir() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ROOM_BYTES else None
 
 
 def free_port() -> int:
