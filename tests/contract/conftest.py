@@ -1,20 +1,35 @@
-"""What the contract suite runs on. A new store joins by adding a place to `PLACES`."""
+"""What the contract suite runs on: every test on every store. A new store joins by a `Place` and its name."""
 
 import itertools
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status
-from kora.store.open import open_store
+from kora.store.open import migrate, open_store
 from kora.store.port import ClaimOrder, Earned, RuntimeRecord, Store, Turn, TurnResult
+from tests.postgres import SUPERUSER, Server
 
 WORKSPACE = "workspace"
+RUNTIME_ROLE = "kora_runtime"
+TABLES = ["tickets", "objectives", "operations", "events", "dependencies", "tallies", "archives", "runtimes", "actor_registry"]
+EMPTY = ";".join(
+    [
+        *(f"DELETE FROM {table}" for table in TABLES),
+        "DELETE FROM chains WHERE chain_id NOT LIKE 'workspace:%'",
+        "UPDATE chains SET last_chain_seq = 0, last_event_hash = decode(repeat('00', 32), 'hex'),"
+        " archived_chain_seq = 0, archived_event_hash = NULL",
+        "UPDATE workspaces SET claim_permission = 'normal', seq_shift = 0",
+    ]
+)
+"""a database, as it was when its workspaces were registered"""
 ACTOR = "0190a000-0000-7000-8000-000000000001"
 
 
@@ -26,6 +41,9 @@ class HandClock:
         """the wall's"""
         self.booted_us = 5_000_000_000
         self.boot = "the first boot"
+        self.servers_us = self.us
+        self.followers = []
+        """servers, told of their time whenever it is moved"""
 
     def now_us(self) -> int:
         return self.us
@@ -39,19 +57,115 @@ class HandClock:
     def advance(self, seconds: float) -> None:
         """Time passes."""
         self.booted_us += round(seconds * 1_000_000)
-        self.jump(seconds)
+        self.set_everywhere(seconds)
 
     def jump(self, seconds: float) -> None:
-        """Somebody sets the wall clock."""
+        """Somebody sets the wall clock of this machine: no server's."""
         self.us += round(seconds * 1_000_000)
+
+    def set_everywhere(self, seconds: float) -> None:
+        """Somebody sets the clock by which the store dates what it writes."""
+        self.jump(seconds)
+        self.servers_us += round(seconds * 1_000_000)
+        for follow in self.followers:
+            follow(self.servers_us)
 
     def reboot(self) -> None:
         self.boot += ", and another"
         self.booted_us = 10_000_000
 
 
-class SqlitePlace:
-    """One SQLite file, and the looks and pokes that the port does not offer."""
+class Place:
+    """One database, and the looks and pokes that the port does not offer; `?` stands for each value."""
+
+    def open(self, workspace_id: str = WORKSPACE, actor_id: str = ACTOR) -> Store:
+        raise NotImplementedError
+
+    def ask(self, statement: str, *bound: object) -> list[tuple]:
+        raise NotImplementedError
+
+    def open_as_owner(self, workspace_id: str = WORKSPACE) -> Store:
+        """As whoever may also archive."""
+        return self.open(workspace_id)
+
+    def make_fail(self, ticket_id: str) -> None:
+        """From now on every change of this ticket's row is refused as the row's own fault."""
+        raise NotImplementedError
+
+    def make_tool_fail(self, tool_name: str) -> None:
+        """From now on no operation of this tool can be written."""
+        raise NotImplementedError
+
+    def ledger(self, ticket_id: str) -> list[tuple[str, int, str, str | None, str | None]]:
+        """Attempt, sequence, state, result and error of every row, in the order of making."""
+        return self.ask(
+            "SELECT o.work_attempt_id, sequence_within_attempt, state, dispatch_result, dispatch_error"
+            " FROM operations AS o JOIN tickets USING (ticket_no) WHERE ticket_id = ? ORDER BY 1, 2",
+            ticket_id,
+        )
+
+    def dispatch(self, claim: Claim, sequence: int) -> None:
+        """A further operation under this claim, on its way."""
+        key = claim.key
+        ((ticket_no, attempt),) = self.ask(
+            "SELECT ticket_no, attempt FROM operations WHERE work_attempt_id = ? AND sequence_within_attempt = 0",
+            key.work_attempt_id,
+        )
+        self.ask(
+            "INSERT INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id,"
+            " tool_name, state, allocated_at, operation_key) VALUES (?, ?, ?, ?, ?, 'tool', 'dispatched', 0, 'key')",
+            *(key.work_attempt_id, sequence, ticket_no, attempt, f"{key.work_attempt_id}{sequence}"),
+        )
+
+    def commit(self, claim: Claim, sequence: int, result: str) -> None:
+        """That operation is done, with this result."""
+        self.ask(
+            "UPDATE operations SET state = 'committed', dispatch_result = ?, ended_at = 0"
+            " WHERE work_attempt_id = ? AND sequence_within_attempt = ?",
+            *(result, claim.key.work_attempt_id, sequence),
+        )
+
+    def forgive(self, ticket_id: str, attempts: int) -> None:
+        """So many attempts count no more."""
+        self.ask("UPDATE tickets SET attempts_forgiven = ? WHERE ticket_id = ?", attempts, ticket_id)
+
+    def spent(self, ticket_id: str) -> tuple[int | None, int, int, int | None, int | None]:
+        """Last claimed, worked for, cost, ended, last progress; times in µs, cost in millionths."""
+        return self.ask(
+            "SELECT claimed_at, worked_us, cost_micro_usd, ended_at, progress_at FROM tickets WHERE ticket_id = ?",
+            ticket_id,
+        )[0]
+
+    def tallies(self) -> dict[tuple[str, str], tuple[int, int, int]]:
+        """By writer and way of ending: how many, their cost and their time; minutes added up."""
+        found = self.ask(
+            "SELECT chain_id, resolution, sum(attempts), sum(cost_micro_usd), sum(worked_us) FROM tallies GROUP BY 1, 2"
+        )
+        return {(chain_id, resolution): tuple(sums) for chain_id, resolution, *sums in found}
+
+    def due(self, ticket_id: str) -> int | None:
+        """From when on it may be claimed, in µs."""
+        return self.ask("SELECT next_eligible_at FROM tickets WHERE ticket_id = ?", ticket_id)[0][0]
+
+    def operations(self) -> list[tuple[str, str]]:
+        """Operation id and tool of every row."""
+        return self.ask("SELECT kora_operation_id, tool_name FROM operations")
+
+    def abandon_operations(self) -> None:
+        """Every ledger row, also the presence marks."""
+        self.ask("UPDATE operations SET state = 'abandoned'")
+
+    def give_back(self) -> None:
+        """It is needed no more: for who makes many in one test."""
+
+    def permit(self, permission: str) -> None:
+        self.ask("UPDATE workspaces SET claim_permission = ?", permission)
+
+
+class SqlitePlace(Place):
+    """One SQLite file."""
+
+    database = "kora.db"
 
     def __init__(self, directory: Path, clock: HandClock):
         self.path = directory / "kora.db"
@@ -60,90 +174,96 @@ class SqlitePlace:
     def open(self, workspace_id: str = WORKSPACE, actor_id: str = ACTOR) -> Store:
         return open_store(f"sqlite:///{self.path}", workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
 
-    def ledger(self, ticket_id: str) -> list[tuple[str, int, str, str | None, str | None]]:
-        """Attempt, sequence, state, result and error of every row, in the order of making."""
-        return self._ask(
-            "SELECT o.work_attempt_id, sequence_within_attempt, state, dispatch_result, dispatch_error"
-            " FROM operations AS o JOIN tickets USING (ticket_no) WHERE ticket_id = ? ORDER BY 1, 2",
-            ticket_id,
-        )
-
-    def dispatch(self, claim: Claim, sequence: int) -> None:
-        """A further operation under this claim, on its way."""
-        self._ask(
-            "INSERT INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id,"
-            " tool_name, state, allocated_at, operation_key)"
-            " SELECT ?2, ?3, ticket_no, attempt, ?2 || ?3, 'tool', 'dispatched', 0, 'key'"
-            " FROM tickets JOIN operations USING (ticket_no)"
-            " WHERE ticket_id = ?1 AND operations.work_attempt_id = ?2 AND sequence_within_attempt = 0",
-            claim.key.ticket_id,
-            claim.key.work_attempt_id,
-            sequence,
-        )
-
-    def commit(self, claim: Claim, sequence: int, result: str) -> None:
-        """That operation is done, with this result."""
-        self._ask(
-            "UPDATE operations SET state = 'committed', dispatch_result = ?3, ended_at = 0"
-            " WHERE work_attempt_id = ?1 AND sequence_within_attempt = ?2",
-            claim.key.work_attempt_id,
-            sequence,
-            result,
-        )
-
-    def forgive(self, ticket_id: str, attempts: int) -> None:
-        """So many attempts count no more."""
-        self._ask("UPDATE tickets SET attempts_forgiven = ? WHERE ticket_id = ?", attempts, ticket_id)
-
-    def spent(self, ticket_id: str) -> tuple[int | None, int, int, int | None, int | None]:
-        """Last claimed, worked for, cost, ended, last progress; times in µs, cost in millionths."""
-        return self._ask(
-            "SELECT claimed_at, worked_us, cost_micro_usd, ended_at, progress_at FROM tickets WHERE ticket_id = ?",
-            ticket_id,
-        )[0]
-
-    def tallies(self) -> dict[tuple[str, str], tuple[int, int, int]]:
-        """By writer and way of ending: how many, their cost and their time; minutes added up."""
-        found = self._ask(
-            "SELECT chain_id, resolution, sum(attempts), sum(cost_micro_usd), sum(worked_us) FROM tallies GROUP BY 1, 2"
-        )
-        return {(chain_id, resolution): tuple(sums) for chain_id, resolution, *sums in found}
-
-    def due(self, ticket_id: str) -> int | None:
-        """From when on it may be claimed, in µs."""
-        return self._ask("SELECT next_eligible_at FROM tickets WHERE ticket_id = ?", ticket_id)[0][0]
-
-    def forget_clocks(self) -> None:
-        self._ask("DELETE FROM clocks")
-
-    def clocks(self) -> list[tuple[str, int]]:
-        """Every boot, and what is to be added to its clock."""
-        return self._ask("SELECT boot_id, anchor_us FROM clocks")
-
-    def operations(self) -> list[tuple[str, str]]:
-        """Operation id and tool of every row."""
-        return self._ask("SELECT kora_operation_id, tool_name FROM operations")
-
-    def abandon_operations(self) -> None:
-        """Every ledger row, also the presence marks."""
-        self._ask("UPDATE operations SET state = 'abandoned'")
-
     def make_fail(self, ticket_id: str) -> None:
-        """From now on every change of this ticket's row is refused as the row's own fault."""
-        self._ask(
+        self.ask(
             f"CREATE TRIGGER fails_{ticket_id.replace('-', '')} BEFORE UPDATE ON tickets"
             f" WHEN old.ticket_id = '{ticket_id}' BEGIN SELECT raise(ABORT, 'made to fail'); END"
         )
 
-    def permit(self, permission: str) -> None:
-        self._ask("UPDATE workspaces SET claim_permission = ?", permission)
+    def make_tool_fail(self, tool_name: str) -> None:
+        self.ask(
+            f"CREATE TRIGGER one_tool_fails BEFORE INSERT ON operations WHEN new.tool_name = '{tool_name}'"
+            " BEGIN SELECT raise(ABORT, 'made to fail'); END"
+        )
 
-    def _ask(self, statement: str, *bound: object) -> list[tuple]:
+    def forget_clocks(self) -> None:
+        self.ask("DELETE FROM clocks")
+
+    def clocks(self) -> list[tuple[str, int]]:
+        """Every boot, and what is to be added to its clock."""
+        return self.ask("SELECT boot_id, anchor_us FROM clocks")
+
+    def ask(self, statement: str, *bound: object) -> list[tuple]:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             return connection.execute(statement, bound).fetchall()
 
 
-PLACES = {"sqlite": SqlitePlace}
+class PostgresPlace(Place):
+    """One PostgreSQL database, whose clock is the test's, and a role that owns nothing in it.
+
+    Making a database, and each connection to one, costs more than a test: so it is emptied, and used again.
+    """
+
+    def __init__(self, server: Server, database: str):
+        self._server = server
+        self.database = database
+        self._admitted = {WORKSPACE}
+        self._made = []
+        self.give_back = lambda: None
+        self._clock = HandClock()
+        self._poking = psycopg.connect(server.url(database), autocommit=True)
+        self._poking.execute("SET search_path = kora")
+
+    def begin(self, clock: HandClock) -> None:
+        """Be at the disposal of a test with this clock."""
+        self._clock = clock
+        clock.followers.append(self._follow)
+        self._follow(clock.servers_us)
+
+    def end(self) -> None:
+        """Be as new."""
+        self._clock.followers.remove(self._follow)
+        for statement in self._made:
+            self.ask(statement)
+        self._made.clear()
+        self._poking.execute(EMPTY)
+
+    def close(self) -> None:
+        self._poking.close()
+
+    def open(self, workspace_id: str = WORKSPACE, actor_id: str = ACTOR) -> Store:
+        if workspace_id not in self._admitted:
+            migrate(self._server.url(self.database), workspace_id=workspace_id, runtime_role=RUNTIME_ROLE)
+            self._admitted.add(workspace_id)
+        return self._open(RUNTIME_ROLE, workspace_id, actor_id)
+
+    def open_as_owner(self, workspace_id: str = WORKSPACE) -> Store:
+        return self._open(SUPERUSER, workspace_id, ACTOR)
+
+    def make_fail(self, ticket_id: str) -> None:
+        self._trigger("UPDATE ON tickets", f"old.ticket_id = '{ticket_id}'")
+
+    def make_tool_fail(self, tool_name: str) -> None:
+        self._trigger("INSERT ON operations", f"new.tool_name = '{tool_name}'")
+
+    def _trigger(self, before: str, when: str) -> None:
+        name = f"fails_{len(self._made)}"
+        self.ask(
+            f"CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE check_violation USING MESSAGE = ''made to fail''; END'"
+        )
+        self._made.append(f"DROP FUNCTION {name} CASCADE")
+        self.ask(f"CREATE TRIGGER {name} BEFORE {before} FOR EACH ROW WHEN ({when}) EXECUTE FUNCTION {name}()")
+
+    def ask(self, statement: str, *bound: object) -> list[tuple]:
+        cursor = self._poking.execute(statement.replace("?", "%s"), bound or None)
+        return cursor.fetchall() if cursor.description else []
+
+    def _open(self, role: str, workspace_id: str, actor_id: str) -> Store:
+        return open_store(self._server.url(self.database, user=role), workspace_id=workspace_id, actor_id=actor_id)
+
+    def _follow(self, us: int) -> None:
+        self.ask("UPDATE test_clock SET us = ?", us)
 
 
 class Runtime:
@@ -187,21 +307,69 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture(params=PLACES)
-def new_place(request, tmp_path, clock) -> Callable[[], SqlitePlace]:
+@pytest.fixture(params=["sqlite", "postgres"])
+def new_place(request, tmp_path, clock) -> Iterator[Callable[[], Place]]:
     """Make a fresh, empty place for a store."""
     numbers = itertools.count()
 
-    def make() -> SqlitePlace:
+    def on_sqlite() -> Place:
         directory = tmp_path / str(next(numbers))
         directory.mkdir()
-        return PLACES[request.param](directory, clock)
+        return SqlitePlace(directory, clock)
+
+    if request.param == "sqlite":
+        yield on_sqlite
+        return
+    spare, used = request.getfixturevalue("postgres_places"), []
+
+    def on_postgres() -> Place:
+        place = spare.pop() if spare else request.getfixturevalue("new_postgres_place")()
+        place.begin(clock)
+        place.give_back = partial(give_back, place)
+        used.append(place)
+        return place
+
+    def give_back(place: PostgresPlace) -> None:
+        used.remove(place)
+        place.end()
+        spare.append(place)
+
+    yield on_postgres
+    for place in used:
+        give_back(place)
+
+
+@pytest.fixture(scope="session")
+def postgres_places() -> Iterator[list[PostgresPlace]]:
+    """Those that no test has at the moment."""
+    spare: list[PostgresPlace] = []
+    yield spare
+    for place in spare:
+        place.close()
+
+
+@pytest.fixture(scope="session")
+def new_postgres_place(postgres) -> Callable[[], PostgresPlace]:
+    """Make a database with Kora's tables, in which a table is the clock."""
+    postgres.execute(f"CREATE ROLE {RUNTIME_ROLE} LOGIN")
+
+    def make() -> PostgresPlace:
+        name = postgres.database()
+        migrate(postgres.url(name), workspace_id=WORKSPACE, runtime_role=RUNTIME_ROLE)
+        with psycopg.connect(postgres.url(name), autocommit=True) as connection:
+            connection.execute("CREATE TABLE kora.test_clock AS SELECT 0::bigint AS us")
+            connection.execute(f"GRANT SELECT ON kora.test_clock TO {RUNTIME_ROLE}")
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION kora.now_us() RETURNS bigint LANGUAGE sql VOLATILE"
+                " AS 'SELECT us FROM kora.test_clock'"
+            )
+        return PostgresPlace(postgres, name)
 
     return make
 
 
 @pytest.fixture
-def place(new_place) -> SqlitePlace:
+def place(new_place) -> Place:
     return new_place()
 
 

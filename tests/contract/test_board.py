@@ -196,8 +196,8 @@ def test_chains_are_linked_and_verify(add, runtime, other, reader, ends):
         ]
 
 
-def test_the_store_shows_where_it_is(store):
-    assert "kora.db" in store.url
+def test_the_store_shows_where_it_is(store, place):
+    assert place.database in store.url
     with store as same:
         assert same is store
 

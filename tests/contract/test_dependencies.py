@@ -339,7 +339,7 @@ def test_new_tickets_are_tallied_for_the_report(add, place, clock):
     add(2)
 
     minute = (clock.us - 60_000_000) // 60_000_000
-    assert place._ask("SELECT minute, chain_id, attempts FROM tallies WHERE resolution = 'added'") == [
+    assert place.ask("SELECT minute, chain_id, attempts FROM tallies WHERE resolution = 'added'") == [
         (minute, "workspace:workspace", 701),
         (minute + 1, "workspace:workspace", 2),
     ]

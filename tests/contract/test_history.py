@@ -78,7 +78,7 @@ def test_a_damaged_ledger_is_named(add, runtime, ends, reader, place):
     (claim,) = runtime.claim()
     runtime.turn(operate=[OperationRequest(claim.key, Step.BEGIN, 1, "tool", "key")])
     runtime.settle(ends(claim))
-    place._ask("UPDATE operations SET dispatch_result = '{'")
+    place.ask("UPDATE operations SET dispatch_result = '{'")
 
     for question in (reader.attempts, reader.operations):
         with pytest.raises(StoreUnusableError, match=ticket_id):

@@ -177,7 +177,7 @@ def test_an_open_row_of_an_earlier_attempt_is_abandoned_should_one_be_left(claim
     ask(runtime, begin(claim))
     runtime.settle(ends(claim, Status.RELEASED))
     (later,) = runtime.claim()
-    place._ask("UPDATE operations SET state = 'dispatched', dispatch_error = NULL WHERE operation_key = 'key'")
+    place.ask("UPDATE operations SET state = 'dispatched', dispatch_error = NULL WHERE operation_key = 'key'")
 
     assert verdicts(runtime, begin(later), commit(later)) == [DISPATCHED, COMMITTED]
 
@@ -300,7 +300,7 @@ def cancelled(store, claim, **_):
 
 def without_presence(place, **_):
     place.abandon_operations()
-    place._ask("UPDATE operations SET state = 'dispatched' WHERE sequence_within_attempt > 0")
+    place.ask("UPDATE operations SET state = 'dispatched' WHERE sequence_within_attempt > 0")
 
 
 ENDS_OF_CLAIMS = [settled, swept, taken_over, returned, claimed_anew_by_the_same_runtime, cancelled, without_presence]
@@ -432,10 +432,7 @@ def test_the_longest_that_a_row_can_hold_is_held(claim, runtime, reader):
 def test_a_row_that_makes_its_statement_fail_is_refused_alone(add, runtime, place, rows):
     ids = add(3)
     claims = runtime.claim(3)
-    place._ask(
-        "CREATE TRIGGER one_tool_fails BEFORE INSERT ON operations WHEN new.tool_name = 'fails'"
-        " BEGIN SELECT raise(ABORT, 'made to fail'); END"
-    )
+    place.make_tool_fail("fails")
 
     result = runtime.turn(
         operate=[begin(claim, tool=tool) for claim, tool in zip(claims, ["a", "fails", "c"], strict=True)],

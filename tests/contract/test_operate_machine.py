@@ -45,7 +45,8 @@ class Ledger(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.store = self.place().open()
+        self.here = self.place()
+        self.store = self.here.open()
         self.board, self.reader = self.store.board(), self.store.reader()
         self.runtimes = {name: self.start(self.store, name) for name in RUNTIMES}
         self.tickets = self.board.add([NewTicket(ticket_title="t")] * 2, who="tester")
@@ -64,6 +65,7 @@ class Ledger(RuleBasedStateMachine):
             runtime.writer.close()
         self.board.close()
         self.reader.close()
+        self.here.give_back()
 
     def over(self, ticket_id, why):
         claim, _ = self.held.pop(ticket_id)
@@ -180,7 +182,7 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def the_ledger_is_the_models(self):
         for ticket_id, attempts in self.attempts.items():
-            found = [row for row in self.ledger(ticket_id) if row[1] > 0]
+            found = [row for row in self.here.ledger(ticket_id) if row[1] > 0]
             assert found == sorted(
                 (attempt, number, row.state, row.result, row.error)
                 for attempt in attempts
@@ -200,19 +202,13 @@ class Ledger(RuleBasedStateMachine):
     @invariant()
     def only_held_tickets_have_open_rows(self):
         for ticket_id in self.tickets:
-            is_open = {row[0] for row in self.ledger(ticket_id) if row[2] in {"allocated", "dispatched"}}
+            is_open = {row[0] for row in self.here.ledger(ticket_id) if row[2] in {"allocated", "dispatched"}}
             assert is_open == ({self.held[ticket_id][0].key.work_attempt_id} if ticket_id in self.held else set())
 
 
 def machine(new_place, clock, start, ends):
-    opened = []
-
-    def place():
-        opened.append(new_place())
-        return opened[-1]
-
-    kept = {"place": staticmethod(place), "clock": clock, "start": staticmethod(start), "ends": staticmethod(ends)}
-    return type("LedgerHere", (Ledger,), kept | {"ledger": lambda _, ticket_id: opened[-1].ledger(ticket_id)})
+    kept = {"place": staticmethod(new_place), "clock": clock, "start": staticmethod(start), "ends": staticmethod(ends)}
+    return type("LedgerHere", (Ledger,), kept)
 
 
 @pytest.mark.parametrize(

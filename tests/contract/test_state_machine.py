@@ -22,7 +22,8 @@ class Board(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.store = self.place().open()
+        self.here = self.place()
+        self.store = self.here.open()
         self.board, self.reader = self.store.board(), self.store.reader()
         self.runtimes = {name: self.start(self.store, name) for name in RUNTIMES}
         self.tickets: list[str] = []
@@ -38,6 +39,7 @@ class Board(RuleBasedStateMachine):
             runtime.writer.close()
         self.board.close()
         self.reader.close()
+        self.here.give_back()
 
     @rule(count=st.integers(1, 3), priority=st.sampled_from(["low", "critical"]))
     def add(self, count, priority):
@@ -154,21 +156,15 @@ class Board(RuleBasedStateMachine):
     @invariant()
     def each_attempt_has_its_ledger_row(self):
         for ticket_id in self.tickets:
-            rows = self.ledger(ticket_id)
+            rows = self.here.ledger(ticket_id)
             assert [sequence for _, sequence, *_ in rows] == [0] * self.attempts.get(ticket_id, 0)
             is_open = [attempt for attempt, _, state, *_ in rows if state == "allocated"]
             assert is_open == [self.held[ticket_id][0].key.work_attempt_id] if ticket_id in self.held else not is_open
 
 
 def machine(new_place, clock, start, ends):
-    opened = []
-
-    def place():
-        opened.append(new_place())
-        return opened[-1]
-
-    kept = {"place": staticmethod(place), "clock": clock, "start": staticmethod(start), "ends": staticmethod(ends)}
-    return type("BoardHere", (Board,), kept | {"ledger": lambda _, ticket_id: opened[-1].ledger(ticket_id)})
+    kept = {"place": staticmethod(new_place), "clock": clock, "start": staticmethod(start), "ends": staticmethod(ends)}
+    return type("BoardHere", (Board,), kept)
 
 
 HEALTH = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]

@@ -44,7 +44,7 @@ class Made:
 
     def dated(self):
         """It is not to be worked for another hour."""
-        self.place._ask(
+        self.place.ask(
             "UPDATE tickets SET queue_state = 2, next_eligible_at = ? WHERE ticket_id = ?",
             self.clock.us + 3_600_000_000,
             self.ticket_id,
@@ -60,7 +60,7 @@ class Made:
 
     def claimed(self):
         self.in_progress()
-        self.place._ask("UPDATE tickets SET sea_status = 'claimed' WHERE ticket_id = ?", self.ticket_id)
+        self.place.ask("UPDATE tickets SET sea_status = 'claimed' WHERE ticket_id = ?", self.ticket_id)
 
     def completed(self):
         self.runtime.settle(self.ends(self.in_progress()))
@@ -147,7 +147,7 @@ def test_each_verb_on_each_status(*, where, verb, made, board, reader, place):
     ticket = do(board, verb, made.ticket_id)
 
     assert ticket == reader.ticket(made.ticket_id)
-    ((queue_state,),) = place._ask("SELECT queue_state FROM tickets WHERE ticket_id = ?", made.ticket_id)
+    ((queue_state,),) = place.ask("SELECT queue_state FROM tickets WHERE ticket_id = ?", made.ticket_id)
     assert (ticket.sea_status, QUEUES[queue_state]) == expected
     assert ticket.claim is None
     assert reader.verify().fault is None
@@ -291,10 +291,10 @@ def test_a_cancelled_claim_is_logged_and_tallied_as_expired(made, board, reader,
         EventType.EXPIRED,
         {"holder": "runtime-1", "work_attempt_id": claim.key.work_attempt_id},
     )
-    assert place._ask("SELECT chain_id, attempts, worked_us FROM tallies WHERE resolution = 'expired'") == [
+    assert place.ask("SELECT chain_id, attempts, worked_us FROM tallies WHERE resolution = 'expired'") == [
         ("workspace:workspace", 1, 5_000_000)
     ]
-    assert place._ask("SELECT worked_us, ended_at FROM tickets") == [(5_000_000, clock.us)]
+    assert place.ask("SELECT worked_us, ended_at FROM tickets") == [(5_000_000, clock.us)]
 
 
 def test_what_was_cancelled_and_reopened_is_claimed_with_a_higher_fence(made, board, runtime):

@@ -1,0 +1,26 @@
+"""An operator's handle on a PostgreSQL store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from kora.store.postgres.board_statements import BOARD, WAKE_POLLERS
+from kora.store.postgres.listening import channel
+from kora.store.postgres.place import PostgresPlace
+from kora.store.sql.board import Board
+from kora.store.sql.change import Change
+
+
+class PostgresBoard(Board):
+    """As every operator's handle, and it wakes the workspace's pollers when a change is committed."""
+
+    def __init__(self, place: PostgresPlace) -> None:
+        super().__init__(place, BOARD)
+        self._channel = channel(place.workspace_id)
+
+    @contextmanager
+    def _changing(self, who: str) -> Iterator[Change]:
+        with super()._changing(who) as change:
+            yield change
+            change.connection.execute(WAKE_POLLERS, (self._channel,))

@@ -1,0 +1,97 @@
+"""What PostgreSQL's own errors mean to Kora: a person must act, or it is worth another try."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import psycopg
+from psycopg import errors
+
+from kora.errors import StoreError, StoreFullError, StoreLockedError, StoreUnavailableError, StoreUnusableError
+
+ROW_ERRORS: Final = (
+    psycopg.IntegrityError,
+    psycopg.DataError,
+    psycopg.ProgrammingError,
+    psycopg.NotSupportedError,
+    TypeError,
+    ValueError,
+    OverflowError,
+)
+"""what one row's own content can cause, as against the server, the network or a lock"""
+
+_LOCKED: Final = {
+    "55P03": "has what is to be written under somebody else's lock",
+    "40P01": "broke off one of two changes that waited for each other",
+    "40001": "broke off a change that another one overtook",
+}
+
+_FULL: Final = {
+    "53100": "has no room left on its disk",
+}
+
+_UNAVAILABLE: Final = {
+    "57014": "took too long for a statement",
+    "53300": "has no connection to spare; raise max_connections, or put a pooling proxy before it",
+    "25006": "writes nothing now: it is a standby, or was set read-only",
+    "25P03": "ended a transaction in which nothing had come for too long",
+}
+
+_UNUSABLE: Final = {
+    "3D000": "has no such database; create it, or name another in the URL",
+    "28P01": "refuses the password; see PGPASSWORD, or ~/.pgpass",
+    "28000": "does not let this role in; see pg_hba.conf",
+    "42501": "does not let this role do that: see `kora-actors migrate --print-roles`, and `--runtime-role`",
+    "42P01": "does not have the tables that Kora made; run `kora-actors migrate`",
+    "42703": "does not have the columns that Kora made; run `kora-actors migrate`",
+    "42883": "does not have the functions that Kora made; run `kora-actors migrate`",
+    "3F000": "has no schema of Kora's; run `kora-actors migrate`",
+    "XX001": "found its data damaged; restore it from a backup",
+    "XX002": "found an index damaged; reindex it",
+}
+"""by SQLSTATE"""
+
+_OUT_OF_REACH: Final = ("08", "57P", "53", "58")
+"""classes of SQLSTATE: the connection, a server that comes or goes, its resources, its system"""
+
+
+def is_unusable(error: psycopg.Error) -> bool:
+    """Whether a person must act before it can work."""
+    return error.sqlstate in _UNUSABLE
+
+
+def translate(error: psycopg.Error, name: str) -> StoreError | None:
+    """The same fault in Kora's words; None for what only a fault in Kora itself can cause."""
+    state = error.sqlstate or ""
+    said = _first_line(error)
+    if state in _LOCKED:
+        return StoreLockedError(f"{name} {_LOCKED[state]} ({said})")
+    if state in _FULL:
+        return StoreFullError(f"{name} {_FULL[state]} ({said}); make room, and a runtime at work goes on by itself")
+    if state in _UNAVAILABLE:
+        return StoreUnavailableError(f"{name} {_UNAVAILABLE[state]} ({said})")
+    if state in _UNUSABLE:
+        return StoreUnusableError(f"{name} {_UNUSABLE[state]} ({said})")
+    if state.startswith(_OUT_OF_REACH) or (not state and isinstance(error, psycopg.OperationalError)):
+        return StoreUnavailableError(f"{name} is out of reach ({said})")
+    if isinstance(error, errors.InFailedSqlTransaction | psycopg.InterfaceError):
+        return StoreUnavailableError(f"{name}: the connection was lost in the middle of a change ({said})")
+    return None
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Whatever psycopg raises inside leaves as `StoreUnusableError` or `StoreUnavailableError`."""
+    try:
+        yield
+    except psycopg.Error as error:
+        known = translate(error, name)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,76 @@
+"""Hearing of new tickets at once. A hint and no more: whoever polls finds everything when one is lost."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from random import Random
+from time import monotonic, sleep
+from typing import Final
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from kora.store.postgres.connection import CONNECT_SECONDS
+from kora.store.postgres.place import PostgresPlace
+
+_PAUSE_LEAST_SECONDS: Final = 0.5
+_PAUSE_MOST_SECONDS: Final = 30.0
+"""between two tries to connect: nobody waits for this"""
+
+
+def channel(workspace_id: str) -> str:
+    """The channel on which a workspace's pollers are woken: whoever reads it learns no workspace's name by it."""
+    return f"kora_{sha256(workspace_id.encode()).hexdigest()[:32]}"
+
+
+class Listener:
+    """Implements `Hints`. It has a connection of its own, since listening is a session's; lost, it is made anew."""
+
+    def __init__(self, place: PostgresPlace) -> None:
+        self._conninfo = make_conninfo(
+            place.url, application_name="kora listener", connect_timeout=CONNECT_SECONDS, keepalives_idle=5
+        )
+        self._channel = channel(place.workspace_id)
+        self._random = Random()
+        self._failures = 0
+        self._next_try = 0.0
+        self._bare: psycopg.Connection[tuple[object, ...]] | None = None
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for as long, or until there may be new tickets; True when there may be."""
+        until = monotonic() + seconds
+        try:
+            bare = self._listening(until)
+            if bare is None:
+                return False
+            return any(True for _ in bare.notifies(timeout=max(0.0, until - monotonic()), stop_after=1))
+        except psycopg.Error:
+            self._lose()
+            return False
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._bare is not None:
+            self._bare.close()
+
+    def _listening(self, until: float) -> psycopg.Connection[tuple[object, ...]] | None:
+        """The connection, on which is listened; None if there is none until then."""
+        if self._bare is None:
+            pause = min(until, self._next_try) - monotonic()
+            if pause > 0:
+                sleep(pause)
+            if monotonic() < self._next_try:
+                return None
+            bare = psycopg.connect(self._conninfo, autocommit=True)
+            bare.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            self._bare, self._failures = bare, 0
+        return self._bare
+
+    def _lose(self) -> None:
+        if self._bare is not None:
+            self._bare.close()
+            self._bare = None
+        pause = min(_PAUSE_MOST_SECONDS, _PAUSE_LEAST_SECONDS * 2.0 ** min(self._failures, 10))
+        self._failures += 1
+        self._next_try = monotonic() + pause * self._random.uniform(0.5, 1.0)

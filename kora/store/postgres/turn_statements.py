@@ -1,0 +1,272 @@
+"""The statements of a Ledger's turn on PostgreSQL. Numbers beside `queue_state` are QueueState, as in `statements`."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from kora.store.postgres.many import Many
+from kora.store.postgres.operate_statements import BEGIN, END, STANDING, TAKE_OVER
+from kora.store.postgres.statements import BASE, DEPENDENTS, LAST, LOG, READY_COLUMNS, TICKET_NO
+from kora.store.sql.statements import TurnStatements
+
+_DUE: Final = " OR ".join(
+    f"""EXISTS (SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND assigned_to_actor_id = $3 AND queue_state = 2
+        AND rank = {rank} AND next_eligible_at <= opened.now_us)"""
+    for rank in range(4)
+)
+
+# The runtime's row is locked before anything else: so its incarnation stays what it is, nobody else appends to its
+# chain, and the transaction gets its number, by which its events are placed, after the one before it. What is computed
+# of the locked rows stands in a query of its own, because PostgreSQL would else compute it before the wait.
+OPEN_TURN: Final = f"""
+SELECT opened.last_incarnation, opened.now_us, opened.xact_id, opened.last_chain_seq, opened.last_event_hash,
+       EXISTS (SELECT 1 FROM kora.dependencies WHERE ticket_no > {BASE} AND ticket_no < {LAST}),
+       {_DUE}
+FROM (SELECT locked.*, kora.now_us() AS now_us, pg_current_xact_id()::text AS xact_id
+      FROM (SELECT r.last_incarnation, c.last_chain_seq, c.last_event_hash
+            FROM kora.runtimes AS r JOIN kora.chains AS c
+                ON c.workspace_id = r.workspace_id AND c.chain_id = r.runtime_id
+            WHERE r.runtime_id = $2 AND r.workspace_id = $1
+            FOR NO KEY UPDATE) AS locked
+      OFFSET 0) AS opened
+"""
+
+RAISE_INCARNATION: Final = """
+INSERT INTO kora.runtimes AS r (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation)
+VALUES ($1, $2, $3, $4, $5, kora.now_us(), 1)
+ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = r.last_incarnation + 1
+WHERE r.workspace_id = excluded.workspace_id
+RETURNING last_incarnation
+"""
+
+ANY_RAN_OUT: Final = """
+SELECT EXISTS (SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3
+               AND lease_expires_at <= kora.now_us())
+"""
+
+MAKE_CHAIN: Final = """
+INSERT INTO kora.chains (workspace_id, chain_id, last_chain_seq, last_event_hash)
+VALUES ($1, $2, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING
+"""
+
+# Refresh and settle
+
+_CLAIM: Final = """
+json_array_elements($2::json) WITH ORDINALITY AS claim(said, place) JOIN kora.tickets AS t
+    ON t.ticket_id = claim.said ->> 0 AND t.workspace_id = $3 AND t.claim_fence_token = (claim.said ->> 1)::bigint
+    AND t.work_attempt_id = claim.said ->> 2 AND t.holder = $4 AND t.queue_state = 3
+    AND EXISTS (SELECT 1 FROM kora.operations WHERE work_attempt_id = t.work_attempt_id
+                AND sequence_within_attempt = 0 AND state = 'allocated')
+"""
+
+_REFRESH: Final = """
+UPDATE kora.tickets AS t SET lease_expires_at = $1, progress_at = (claim.said ->> 3)::bigint
+FROM json_array_elements($2::json) AS claim(said)
+WHERE t.ticket_id = claim.said ->> 0 AND t.workspace_id = $3 AND t.claim_fence_token = (claim.said ->> 1)::bigint
+  AND t.work_attempt_id = claim.said ->> 2 AND t.holder = $4 AND t.queue_state = 3 AND t.lease_expires_at > $5
+  AND EXISTS (SELECT 1 FROM kora.operations WHERE work_attempt_id = t.work_attempt_id
+              AND sequence_within_attempt = 0 AND state = 'allocated')
+"""
+
+_REFRESHED: Final = f"""
+SELECT coalesce(json_agg(claim.place - 1), '[]')::text FROM {_CLAIM} WHERE t.lease_expires_at = $1
+"""
+
+_TO_SETTLE: Final = Many(
+    """
+SELECT 1 FROM {rows} JOIN kora.tickets AS t ON t.ticket_id = column2 AND t.workspace_id = $1
+ORDER BY t.ticket_no FOR NO KEY UPDATE OF t;
+SELECT coalesce(json_agg(json_build_array(column1, t.ticket_no, p.state, t.claimed_at, coalesce(
+           t.claim_fence_token = column3 AND t.work_attempt_id = column4 AND t.holder = $2 AND t.queue_state = 3,
+           false))), '[]')::text
+FROM {rows} JOIN kora.tickets AS t ON t.ticket_id = column2 AND t.workspace_id = $1
+JOIN kora.operations AS p
+    ON p.work_attempt_id = column4 AND p.sequence_within_attempt = 0 AND p.ticket_no = t.ticket_no
+""",
+    shared=2,
+    types=("bigint", "text", "bigint", "text"),
+)
+
+_SETTLE_TICKETS: Final = Many(
+    """
+UPDATE kora.tickets SET sea_status = $3, queue_state = $4::smallint, next_eligible_at = $5, last_resolution = $6,
+    failure_count_by_reason = $7, attempts_forgiven = attempts_forgiven + $8::integer,
+    last_summary = column4, cost_micro_usd = cost_micro_usd + column5,
+    ended_at = $2, worked_us = worked_us + greatest(0, $2 - coalesce(claimed_at, $2)),
+    claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
+FROM {rows}
+WHERE ticket_no = column1 AND claim_fence_token = column2 AND work_attempt_id = column3 AND holder = $1
+  AND queue_state = 3
+""",
+    shared=8,
+    types=("bigint", "bigint", "text", "text", "bigint"),
+)
+
+_SETTLE_PRESENCES: Final = Many(
+    """
+UPDATE kora.operations SET state = 'committed', dispatch_result = column2, ended_at = $1
+FROM {rows}
+WHERE work_attempt_id = column1 AND sequence_within_attempt = 0 AND state = 'allocated'
+""",
+    shared=1,
+    types=("text", "text"),
+)
+
+_END_OPERATIONS: Final = """
+UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = $1
+WHERE work_attempt_id IN (SELECT json_array_elements_text($2::json)) AND sequence_within_attempt > 0
+  AND state IN ('allocated', 'dispatched')
+"""
+
+# What is given back
+
+_HELD: Final = """
+SELECT ticket_no, ticket_id, claim_fence_token, holder, work_attempt_id, work_attempt_count - attempts_forgiven,
+       claimed_at
+FROM kora.tickets
+"""
+
+# What somebody else has locked, its holder's refresh or another's sweep, is theirs; the next tick looks again.
+_RUN_OUT: Final = f"""
+{_HELD} WHERE workspace_id = $1 AND queue_state = 3 AND lease_expires_at <= $2
+ORDER BY ticket_no FOR NO KEY UPDATE SKIP LOCKED
+"""
+
+_HELD_BY_ANY: Final = f"""
+{_HELD} WHERE workspace_id = $1 AND queue_state = 3 AND holder IN (SELECT json_array_elements_text($2::json))
+ORDER BY ticket_no FOR NO KEY UPDATE
+"""
+
+_RETURN_TICKETS: Final = Many(
+    """
+UPDATE kora.tickets SET sea_status = column4, queue_state = column5::smallint, next_eligible_at = NULL,
+    ended_at = $1, worked_us = worked_us + column6,
+    claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
+FROM {rows}
+WHERE ticket_no = column1 AND claim_fence_token = column2 AND holder = column3 AND queue_state = 3
+""",
+    shared=1,
+    types=("bigint", "bigint", "text", "text", "integer", "bigint"),
+)
+
+_ABANDON_ATTEMPTS: Final = """
+UPDATE kora.operations SET state = 'abandoned', dispatch_error = $1, ended_at = $2
+WHERE work_attempt_id IN (SELECT json_array_elements_text($3::json)) AND state IN ('allocated', 'dispatched')
+"""
+
+# Claim
+
+_PROMOTABLE: Final = " UNION ALL ".join(
+    f"""
+    SELECT ticket_no FROM (
+        SELECT ticket_no FROM kora.tickets WHERE workspace_id = $1 AND assigned_to_actor_id = $2 AND rank = {rank}
+            AND queue_state = 2 AND next_eligible_at <= $3
+        ORDER BY next_eligible_at LIMIT $4 FOR NO KEY UPDATE SKIP LOCKED) AS of_rank_{rank}
+"""
+    for rank in range(4)
+)
+
+_PROMOTE: Final = f"""
+WITH due AS MATERIALIZED (SELECT ticket_no FROM ({_PROMOTABLE}) AS of_each_rank)
+UPDATE kora.tickets AS t SET queue_state = 1 FROM due WHERE t.ticket_no = due.ticket_no
+"""
+
+_READY: Final = f"""
+WITH pick AS MATERIALIZED (
+    SELECT ticket_no FROM kora.tickets
+    WHERE workspace_id = $1 AND assigned_to_actor_id = $2 AND queue_state = 1
+    ORDER BY rank, created_at, ticket_no LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT coalesce(json_agg(json_build_array({READY_COLUMNS}) ORDER BY t.rank, t.created_at, t.ticket_no), '[]')::text
+FROM pick JOIN kora.tickets AS t USING (ticket_no) JOIN kora.objectives AS o ON o.ticket_no = pick.ticket_no
+"""
+
+_READY_BUT: Final = _READY.replace(
+    "AND queue_state = 1\n",
+    "AND queue_state = 1\n      AND ticket_id NOT IN (SELECT json_array_elements_text($4::json))\n",
+)
+
+_CLAIM_TICKETS: Final = Many(
+    """
+UPDATE kora.tickets SET sea_status = 'in_progress', queue_state = 3, claim_count = claim_count + 1,
+    work_attempt_count = work_attempt_count + 1, claim_fence_token = claim_count + 1, holder = $1,
+    lease_expires_at = $2, work_attempt_id = column2, claimed_at = $3, progress_at = NULL
+FROM {rows}
+WHERE ticket_no = column1 AND queue_state = 1
+""",
+    shared=3,
+    types=("bigint", "text"),
+)
+
+_ABANDON_EARLIER: Final = """
+UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'a later attempt began', ended_at = $1
+WHERE ticket_no IN (SELECT json_array_elements_text($2::json)::bigint) AND state IN ('allocated', 'dispatched')
+"""
+
+_ALLOCATE: Final = Many(
+    """
+INSERT INTO kora.operations (tool_name, state, allocated_at, sequence_within_attempt, work_attempt_id, ticket_no,
+                             attempt, kora_operation_id)
+SELECT $1, 'allocated', $2, 0, column1, column2, column3, column4 FROM {rows}
+""",
+    shared=2,
+    types=("text", "bigint", "integer", "text"),
+)
+
+_EARLIER_OPERATIONS: Final = """
+SELECT ticket_no, json_agg(json_build_array(newest, work_attempt_id, sequence_within_attempt))::text FROM (
+    SELECT ticket_no, work_attempt_id, sequence_within_attempt,
+           row_number() OVER (PARTITION BY ticket_no ORDER BY attempt DESC, sequence_within_attempt DESC) AS newest
+    FROM kora.operations
+    WHERE ticket_no IN (SELECT json_array_elements_text($1::json)::bigint) AND sequence_within_attempt > 0
+      AND state IN ('committed', 'abandoned')
+) AS numbered
+WHERE newest <= $2 GROUP BY ticket_no
+"""
+
+_OPERATIONS_BY_KEY: Final = """
+SELECT octet_length(o.dispatch_result), o.work_attempt_id, o.sequence_within_attempt, o.kora_operation_id,
+       o.tool_name, o.operation_key, o.state, o.dispatch_result, o.dispatch_error, o.allocated_at, o.ended_at
+FROM json_array_elements($1::json) WITH ORDINALITY AS key(said, place) JOIN kora.operations AS o
+    ON o.work_attempt_id = key.said ->> 1 AND o.sequence_within_attempt = (key.said ->> 2)::integer
+ORDER BY key.place
+"""
+
+_NEXT_ELIGIBLE: Final = "SELECT min(due) FROM ({}) AS of_each_rank".format(
+    " UNION ALL ".join(
+        f"""
+    (SELECT next_eligible_at AS due FROM kora.tickets WHERE workspace_id = $1 AND assigned_to_actor_id = $2
+        AND rank = {rank} AND queue_state = 2 ORDER BY next_eligible_at LIMIT 1)
+"""
+        for rank in range(4)
+    )
+)
+
+TURN: Final = TurnStatements(
+    log=LOG,
+    dependents=DEPENDENTS,
+    refresh=_REFRESH,
+    refreshed=_REFRESHED,
+    to_settle=_TO_SETTLE,
+    settle_tickets=_SETTLE_TICKETS,
+    settle_presences=_SETTLE_PRESENCES,
+    end_operations=_END_OPERATIONS,
+    run_out=_RUN_OUT,
+    held_by_any=_HELD_BY_ANY,
+    return_tickets=_RETURN_TICKETS,
+    abandon_attempts=_ABANDON_ATTEMPTS,
+    ticket_no=TICKET_NO,
+    standing=STANDING,
+    take_over=TAKE_OVER,
+    begin=BEGIN,
+    end=END,
+    promote=_PROMOTE,
+    ready=_READY,
+    ready_but=_READY_BUT,
+    claim_tickets=_CLAIM_TICKETS,
+    abandon_earlier=_ABANDON_EARLIER,
+    allocate=_ALLOCATE,
+    earlier_operations=_EARLIER_OPERATIONS,
+    operations_by_key=_OPERATIONS_BY_KEY,
+    next_eligible=_NEXT_ELIGIBLE,
+)
