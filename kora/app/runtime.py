@@ -92,8 +92,7 @@ class Runtime:
         self._store = self._opened.enter_context(
             open_store(settings.runtime.store, workspace_id=settings.runtime.workspace, actor_id=settings.runtime.actor)
         )
-        self._reader = self._store.reader()
-        self._opened.callback(self._reader.close)
+        self._reader = self._opened.enter_context(closing(self._store.reader()))
         self._idleness = Idleness(self._reader)
         self.runtime_id = new_id()
         self._record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
@@ -295,6 +294,7 @@ class Runtime:
         with suppress(StoreError), closing(self._store.writer(self._record)) as writer:
             if not writer.holds_any([self.runtime_id]):
                 self._state_dir.unregister()
+                writer.say_ended()
 
     def _is_live(self, work_attempt_id: str) -> bool:
         return any(post.has(work_attempt_id) for post in self._posts.values())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from kora.cli.fleet import PRESENCE_STYLES, described
 from kora.cli.invocation import Invocation, invocation
 from kora.cli.output import plain_document, say
 from kora.cli.spans import moment_before, span
@@ -21,6 +22,7 @@ _DONE: Final = "completed"
 _FAILED: Final[tuple[str, ...]] = ("failed_terminal", "failed_retryable")
 _BLOCKED: Final = "blocked_needs_operator"
 _SMALL_USD: Final = 0.1
+_RUNTIMES_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,8 @@ def _page(found: BoardReport, call: Invocation) -> Iterator[Section]:
     if found.flakiest:
         rows = [Row(_attempts(line.work_attempt_count), _named(line)) for line in found.flakiest]
         yield Section("Flakiest", rows)
+    if found.runtimes:
+        yield Section("Runtimes", _fleet(found, call))
 
 
 def _happened(found: BoardReport) -> list[Row]:
@@ -136,6 +140,15 @@ def _needs(line: TicketLine, call: Invocation) -> Iterator[Row]:
 def _named(line: TicketLine) -> str:
     cost = f", {_usd(line.cost_usd)}" if line.cost_usd else ""
     return f"{line.ticket_title} ({line.ticket_id}, {line.sea_status}, {_attempts(line.work_attempt_count)}{cost})"
+
+
+def _fleet(found: BoardReport, call: Invocation) -> list[Row]:
+    shown = found.runtimes[:_RUNTIMES_SHOWN]
+    rows = [Row(each.state, described(each), PRESENCE_STYLES.get(each.state, "")) for each in shown]
+    left = len(found.runtimes) - len(shown)
+    if left:
+        rows += [Row(f"and {left:,} more", "not shown here"), Row("", call.typed("status", "--fleet"))]
+    return rows
 
 
 def _counted(counts: Mapping[str, int]) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
-    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport
+    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport, RuntimeSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,10 @@ class Writer(Protocol):
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
 
     def turn(self, incarnation: int, turn: Turn) -> TurnResult:
-        """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
+        """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer.
+
+        Every ten seconds the transaction also says that the runtime was seen, even if there is nothing else to do.
+        """
 
     def held(self) -> list[Claim]:
         """What the store says this runtime holds, lease run out or not."""
@@ -115,6 +118,9 @@ class Writer(Protocol):
 
     def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
         """Which of these runtimes the store says hold a claim."""
+
+    def say_ended(self) -> None:
+        """The runtime is known to have ended in good order, until it asks for another incarnation."""
 
     def changed(self) -> bool:
         """Whether somebody else has written since this was last asked: a hint that there may be new tickets."""
@@ -193,6 +199,9 @@ class Reader(Protocol):
 
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""
+
+    def fleet(self) -> list[RuntimeSeen]:
+        """The workspace's runtimes that were seen within a day, or that hold claims; the newest first."""
 
     def attempts(self, ticket_id: str) -> list[AttemptRecord]:
         """The ticket's attempts, the first one first. Raises `NotFoundError`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 
@@ -26,6 +27,38 @@ class ActiveWork:
     """negative once it has run out and nobody has swept it yet"""
     progress_at: datetime | None
     """the progress that earned the last refresh; None before the first refresh"""
+
+
+class Presence(StrEnum):
+    """Whether a runtime is there, as far as the store can tell."""
+
+    LIVE = "live"
+    """it was seen within 30 seconds"""
+    ENDED = "ended"
+    """it said itself that it ended"""
+    SILENT = "silent"
+    """it was not seen for longer, and holds claims"""
+    GONE = "gone"
+    """it was not seen for longer, and holds none"""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSeen:
+    """One runtime, and when it last wrote to the store."""
+
+    runtime_id: str
+    host: str
+    pid: int
+    version: str
+    workspace_id: str
+    state: Presence
+    started_at: datetime
+    last_seen: datetime
+    """at most ten seconds before its last turn"""
+    last_seen_seconds: float
+    """how long ago that was, by the store's time"""
+    claims: int
+    """that it holds, leases run out or not"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +91,7 @@ class TicketLine:
 
 @dataclass(frozen=True, slots=True)
 class BoardReport:
-    """The morning's page. Every count follows from the event log alone."""
+    """The morning's page. Every count of tickets and attempts follows from the event log alone."""
 
     since: datetime
     """what the counts of attempts begin with, rounded down to the minute"""
@@ -82,6 +115,8 @@ class BoardReport:
     """the tickets that were worked longest, for 100 ms or more, at most 5"""
     flakiest: Sequence[TicketLine]
     """the tickets that took more than one attempt, the most first, at most 5"""
+    runtimes: Sequence[RuntimeSeen]
+    """those that were seen since, or that hold claims; the newest first"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from kora.domain.resolution import AgentResult, Outcome, settle
 from kora.domain.ticket import NewTicket, Status
 from kora.errors import RefusedError
 from kora.store.port import ClaimOrder
-from kora.store.views import BoardReport, TicketLine
+from kora.store.views import BoardReport, RuntimeSeen, TicketLine
 
 EARLIEST = datetime.fromisoformat("2000-01-01T00:00:00Z")
 MAX_ATTEMPTS = 3
@@ -124,7 +124,7 @@ class Log:
         chosen.sort(key=lambda item: (key(item[1]), item[1].number), reverse=True)
         return [ticket.line(ticket_id) for ticket_id, ticket in chosen[:count]]
 
-    def report(self, now: datetime) -> BoardReport:
+    def report(self, now: datetime, runtimes: list[RuntimeSeen]) -> BoardReport:
         tickets = self.tickets.values()
         needs = {"failed_terminal", "blocked_needs_operator"}
         return BoardReport(
@@ -140,6 +140,7 @@ class Log:
             needs_a_person_count=sum(ticket.status in needs for ticket in tickets),
             longest=self.most(5, lambda t: t.worked_us, lambda t: t.worked_us >= 100_000),
             flakiest=self.most(5, lambda t: t.attempts, lambda t: t.attempts > 1),
+            runtimes=[each for each in runtimes if each.last_seen >= self.since or each.claims],
         )
 
 
@@ -147,7 +148,7 @@ def recounted(reader, since: datetime, now: datetime) -> BoardReport:
     log = Log(since.replace(second=0, microsecond=0))
     for event in reader.events():
         log.read(event)
-    return log.report(now)
+    return log.report(now, reader.fleet())
 
 
 class Night:

@@ -21,7 +21,8 @@ from kora.cli.admin.asked import (
     figure,
     flat,
 )
-from kora.cli.output import painted, plain_document, say, table, write_line
+from kora.cli.invocation import invocation
+from kora.cli.output import painted, plain_document, plain_documents, say, table, write_line
 from kora.cli.spans import ago, span, span_since
 from kora.errors import UnknownNameError
 
@@ -35,16 +36,27 @@ def status(
         str | None, typer.Argument(metavar="[NAME]", help="Only this actor's line.", show_default=False)
     ] = None,
     *,
+    fleet: Annotated[
+        bool, typer.Option("--fleet", help="Every runtime of the workspace instead, read from the store.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show how the runtime and its actors stand.
+    """Show how the runtime and its actors stand. With --fleet: which runtimes there are.
+
+    One of the fleet is `live`, seen within 30 seconds; or `ended`, as it said; or, not seen for longer, `silent` with
+    claims in hand, or `gone` without. It needs no running runtime.
 
     \b
     Examples:
       kora-actors status
       kora-actors status poller
-      kora-actors status --json
+      kora-actors status --fleet --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
+    if fleet:
+        if name is not None:
+            raise typer.BadParameter("names no actor: it shows every runtime", ctx=context, param_hint="--fleet")
+        _show_fleet(context, as_json=as_json)
+        return
     found = client(context).get("/status")
     if name is not None:
         actor = _one(found["actors"], name)
@@ -58,6 +70,17 @@ def status(
         _show_runtime(found)
         say("")
         _list(found["actors"])
+
+
+def _show_fleet(context: typer.Context, *, as_json: bool) -> None:
+    from kora.cli.fleet import show_fleet
+
+    with invocation(context).reader() as reader:
+        found = reader.fleet()
+    if as_json:
+        plain_documents(found)
+    else:
+        show_fleet(found)
 
 
 def _one(actors: Sequence[Document], name: str) -> Document:

@@ -16,11 +16,11 @@ from kora.errors import NotFoundError, StoreUnusableError
 from kora.store.port import ChainReport, Outstanding
 from kora.store.sql import history
 from kora.store.sql.place import Place
-from kora.store.sql.report import active_work, report
+from kora.store.sql.report import active_work, fleet, report
 from kora.store.sql.rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sql.statements import ReadStatements, ReportStatements
 from kora.store.sql.verify import verify
-from kora.store.views import ActiveWork, AttemptRecord, BoardReport
+from kora.store.views import ActiveWork, AttemptRecord, BoardReport, RuntimeSeen
 
 _EVENTS_A_PAGE: Final = 500
 _TICKETS_A_PAGE: Final = 64
@@ -96,6 +96,10 @@ class Reader:
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""
         return active_work(self._connection, self._place, self._report)
+
+    def fleet(self) -> list[RuntimeSeen]:
+        """The workspace's runtimes that were seen within a day, or that hold claims; the newest first."""
+        return fleet(self._connection, self._place, self._report)
 
     def attempts(self, ticket_id: str) -> list[AttemptRecord]:
         """The ticket's attempts, the first one first. Raises `NotFoundError`."""

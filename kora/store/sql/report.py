@@ -13,12 +13,15 @@ from kora.store.sql.add import ADDED
 from kora.store.sql.place import Connection, Place
 from kora.store.sql.statements import ReportStatements
 from kora.store.sql.turn import EXPIRED, MINUTE_US
-from kora.store.views import ActiveWork, BoardReport, TicketLine
+from kora.store.views import ActiveWork, BoardReport, Presence, RuntimeSeen, TicketLine
 
 _ENDS: Final = (*(resolution.value for resolution in Resolution), EXPIRED)
 _MICRO_USD: Final = 1_000_000
 _FOR_A_PERSON_AT_MOST: Final = 20
 _NOTEWORTHY_AT_MOST: Final = 5
+_FLEET_US: Final = 86_400 * MICROSECONDS
+_LIVE_SECONDS: Final = 30.0
+"""three of its marks may be late before a runtime counts as not there"""
 
 
 def report(connection: Connection, place: Place, say: ReportStatements, since: datetime) -> BoardReport:
@@ -26,6 +29,7 @@ def report(connection: Connection, place: Place, say: ReportStatements, since: d
     workspace_id = place.workspace_id
     minute = to_us(since) // MINUTE_US
     with connection.snapshot():
+        now_us = connection.now_us()
         tallies = {
             name: sums
             for name in (*_ENDS, ADDED)
@@ -36,7 +40,7 @@ def report(connection: Connection, place: Place, say: ReportStatements, since: d
         by_status, waiting_for_others = _by_status(connection, say, workspace_id)
         return BoardReport(
             since=from_us(minute * MINUTE_US),
-            now=from_us(connection.now_us()),
+            now=from_us(now_us),
             tickets_by_status=by_status,
             waiting_for_others=waiting_for_others,
             attempts_by_resolution={resolution: sums[0] for resolution, sums in tallies.items()},
@@ -49,6 +53,7 @@ def report(connection: Connection, place: Place, say: ReportStatements, since: d
             ),
             longest=_lines(connection, say.longest, workspace_id, _NOTEWORTHY_AT_MOST),
             flakiest=_lines(connection, say.flakiest, workspace_id, _NOTEWORTHY_AT_MOST),
+            runtimes=_runtimes(connection, place, say, minute * MINUTE_US, now_us),
         )
 
 
@@ -86,6 +91,45 @@ def active_work(connection: Connection, place: Place, say: ReportStatements) -> 
             progress_at,
         ) in rows
     ]
+
+
+def fleet(connection: Connection, place: Place, say: ReportStatements) -> list[RuntimeSeen]:
+    """The workspace's runtimes that were seen within a day, or that hold claims; the newest first."""
+    with connection.snapshot():
+        now_us = connection.now_us()
+        return _runtimes(connection, place, say, now_us - _FLEET_US, now_us)
+
+
+def _runtimes(
+    connection: Connection, place: Place, say: ReportStatements, since_us: int, now_us: int
+) -> list[RuntimeSeen]:
+    rows = connection.execute(say.fleet, (place.workspace_id, since_us)).fetchall()
+    return [_runtime(row, place.workspace_id, now_us) for row in rows]
+
+
+def _runtime(row: tuple[Any, ...], workspace_id: str, now_us: int) -> RuntimeSeen:
+    runtime_id, host, pid, version, started_at, last_seen, ended_at, claims = row
+    seconds = max(0, now_us - last_seen) / MICROSECONDS
+    return RuntimeSeen(
+        runtime_id=runtime_id,
+        host=host,
+        pid=pid,
+        version=version,
+        workspace_id=workspace_id,
+        state=_presence(seconds, claims, has_ended=ended_at is not None),
+        started_at=from_us(started_at),
+        last_seen=from_us(last_seen),
+        last_seen_seconds=seconds,
+        claims=claims,
+    )
+
+
+def _presence(seconds: float, claims: int, *, has_ended: bool) -> Presence:
+    if has_ended:
+        return Presence.ENDED
+    if seconds <= _LIVE_SECONDS:
+        return Presence.LIVE
+    return Presence.SILENT if claims else Presence.GONE
 
 
 def _by_status(connection: Connection, say: ReportStatements, workspace_id: str) -> tuple[Mapping[str, int], int]:

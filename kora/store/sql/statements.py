@@ -121,6 +121,9 @@ class TurnStatements:
     next_eligible: str
     """workspace, actor → when the next dated ticket falls due"""
 
+    seen: str
+    """now; runtime, workspace: it was seen now"""
+
 
 @dataclass(frozen=True, slots=True)
 class BoardStatements:
@@ -269,3 +272,6 @@ class ReportStatements:
     """the same"""
     claims: str
     """workspace → who works what, the oldest claim first"""
+    fleet: str
+    """workspace, moment → of each runtime that was seen since or holds claims: id, host, process, version, started at,
+    last seen, ended at or null, claims held; the newest first"""

@@ -24,6 +24,8 @@ LEASE_RAN_OUT: Final = "lease expired"
 HOLDER_GONE: Final = "holder is gone"
 EXPIRED: Final = "expired"
 """what the tallies call an attempt that nobody ended"""
+SEEN_EVERY_US: Final = 10 * MICROSECONDS
+"""how often a writer says that its runtime is there"""
 MINUTE_US: Final = 60 * MICROSECONDS
 
 Row = TypeVar("Row")
@@ -69,6 +71,8 @@ class OpenTurn:
     any_ran_out: bool = True
     any_due: bool = True
     """whether a lease had run out, and a dated ticket of this actor was due, when the turn began"""
+    says_seen: bool = False
+    """whether the runtime's row is to say that it was seen now"""
     careful: bool = True
     """a row that fails is set aside; else it fails the turn, which is then to be done again with care"""
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -92,12 +96,14 @@ class OpenTurn:
         tally.cost_micro_usd += cost_micro_usd
 
     def close(self) -> None:
-        """Write what is written once a turn: the tallies, the last events and the chain's head."""
+        """Write what is written once a turn: tallies, the last events, the chain's head, and that it was seen."""
         minute = self.now_us // MINUTE_US
         for resolution, tally in self.tallies.items():
             key = (self.workspace_id, minute, self.runtime_id, resolution)
             self.connection.execute(self.say.log.tally, (*key, tally.attempts, tally.cost_micro_usd, tally.worked_us))
         self.log.close()
+        if self.says_seen:
+            self.connection.execute(self.say.seen, (self.now_us, self.runtime_id, self.workspace_id))
 
     def each(
         self, rows: Sequence[Row], write: Callable[[Sequence[Row]], list[Done]], name: Callable[[Row], str]

@@ -113,5 +113,20 @@ WHERE t.workspace_id = ? AND t.queue_state = 3
 ORDER BY 9, t.ticket_no
 """
 
+# The runtimes of years are not read: one of before that holds claims is looked up by its id.
+FLEET: Final = """
+WITH held AS (
+    SELECT holder, count(*) AS claims FROM tickets INDEXED BY tickets_held
+    WHERE workspace_id = ?1 AND queue_state = 3 GROUP BY holder
+), shown AS (
+    SELECT runtime_id FROM runtimes INDEXED BY runtimes_seen WHERE workspace_id = ?1 AND last_seen >= ?2
+    UNION SELECT holder FROM held
+)
+SELECT r.runtime_id, r.host, r.pid, r.version, r.started_at, r.last_seen, r.ended_at, coalesce(held.claims, 0)
+FROM shown CROSS JOIN runtimes AS r ON r.runtime_id = shown.runtime_id LEFT JOIN held ON held.holder = r.runtime_id
+WHERE r.workspace_id = ?1
+ORDER BY r.started_at DESC, r.runtime_id DESC
+"""
+
 # Of all workspaces: a workspace's own newest may stand a million events before the end, or nowhere.
 LAST_SEQ: Final = "SELECT (SELECT max(seq) FROM events) FROM workspaces WHERE workspace_id = ?"

@@ -19,8 +19,8 @@ from kora.store.sqlite.errors import translated
 from kora.store.sqlite.place import SqlitePlace
 from kora.store.sqlite.statements import IS_REGISTERED, LOOK, REGISTER_ACTOR, REGISTER_WORKSPACE, REVISION_OF_SCHEMA
 
-REVISION: Final = "0002"
-KNOWN_REVISIONS: Final = ("0001", REVISION)
+REVISION: Final = "0003"
+KNOWN_REVISIONS: Final = ("0001", "0002", REVISION)
 APPLICATION_ID: Final = 0x4B6F7261
 """'Kora' in SQLite's header, so that a database of something else is never taken for ours"""
 

@@ -62,6 +62,7 @@ TURN: Final = TurnStatements(
     earlier_operations=turns.EARLIER_OPERATIONS,
     operations_by_key=turns.OPERATIONS_BY_KEY,
     next_eligible=turns.NEXT_ELIGIBLE,
+    seen=turns.SEEN,
 )
 
 BOARD: Final = BoardStatements(
@@ -137,4 +138,5 @@ REPORT: Final = ReportStatements(
     longest=reports.LONGEST,
     flakiest=reports.FLAKIEST,
     claims=reports.CLAIMS,
+    fleet=reports.FLEET,
 )

@@ -61,6 +61,8 @@ UPDATE tickets SET next_eligible_at = next_eligible_at + ?1
 WHERE queue_state = 2 AND sea_status IN ('released', 'failed_retryable')
 """
 
+MOVE_SEEN: Final = "UPDATE runtimes SET last_seen = last_seen + ?1 WHERE ended_at IS NULL"
+
 SET_ANCHOR: Final = """
 INSERT INTO clocks (boot_id, anchor_us) VALUES (?, ?) ON CONFLICT (boot_id) DO UPDATE SET anchor_us = excluded.anchor_us
 """
@@ -70,12 +72,14 @@ FORGET_FORMER_BOOTS: Final = "DELETE FROM clocks WHERE boot_id <> ?"
 # Runtimes
 
 RAISE_INCARNATION: Final = """
-INSERT INTO runtimes (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation)
-VALUES (:runtime_id, :workspace_id, :host, :pid, :version, :now, 1)
-ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = last_incarnation + 1
+INSERT INTO runtimes (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen)
+VALUES (:runtime_id, :workspace_id, :host, :pid, :version, :now, 1, :now)
+ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = last_incarnation + 1, last_seen = :now, ended_at = NULL
 WHERE workspace_id = excluded.workspace_id
 RETURNING last_incarnation
 """
+
+SAY_ENDED: Final = "UPDATE runtimes SET last_seen = ?1, ended_at = ?1 WHERE runtime_id = ?2 AND workspace_id = ?3"
 
 HOLDERS_AMONG: Final = """
 SELECT DISTINCT holder FROM tickets

@@ -272,3 +272,7 @@ SELECT min(due) FROM (
     WHERE workspace_id = ?1 AND assigned_to_actor_id = ?2 AND rank = 3 AND queue_state = 2
 )
 """
+
+# Who is there
+
+SEEN: Final = "UPDATE runtimes SET last_seen = ? WHERE runtime_id = ? AND workspace_id = ?"

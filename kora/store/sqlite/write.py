@@ -12,7 +12,7 @@ import orjson
 
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.events import GENESIS
-from kora.errors import IncarnationLostError, StoreUnusableError
+from kora.errors import IncarnationLostError, StoreUnavailableError, StoreUnusableError
 from kora.store.port import RuntimeRecord, Turn, TurnResult
 from kora.store.sql import claim, operate, settle
 from kora.store.sql import turn as turns
@@ -24,7 +24,7 @@ from kora.store.sqlite.folding import Folding
 from kora.store.sqlite.place import SqlitePlace
 from kora.store.sqlite.room import suit_room, writing_within_room
 from kora.store.sqlite.sets import TURN
-from kora.store.sqlite.statements import HELD_BY, HOLDERS_AMONG, KEYS_HELD_BY, RAISE_INCARNATION
+from kora.store.sqlite.statements import HELD_BY, HOLDERS_AMONG, KEYS_HELD_BY, RAISE_INCARNATION, SAY_ENDED
 from kora.store.sqlite.turn_statements import ANY_RAN_OUT, OPEN_TURN
 
 REMEMBERED_MAX: Final = 10_000
@@ -41,6 +41,8 @@ class SqliteWriter:
         suit_room(self._connection.bare, place.path)
         self._folding = Folding(place)
         self._claimed: dict[str, turns.Claimed] = {}
+        self._seen_us = 0
+        """when the runtime was last said to be there, on the boot clock"""
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
@@ -55,12 +57,19 @@ class SqliteWriter:
                 raise StoreUnusableError(
                     f"runtime {self._runtime.runtime_id} belongs to another workspace of {self._place.path}"
                 )
+        self._seen_us = boot_us(self._place.time)
         return int(raised[0][0])
 
     def turn(self, incarnation: int, turn: Turn) -> TurnResult:
         """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
         if not (turn.is_sweep_only and self._nothing_ran_out()):
             return self._turn(incarnation, turn)
+        booted_us = boot_us(self._place.time)
+        if self._is_seen_due(booted_us):
+            # To be seen is worth no alarm: where the file is locked, or full, an idle runtime tries again later.
+            with suppress(StoreUnavailableError):
+                return self._turn(incarnation, turn)
+            self._seen_us = booted_us
         return TurnResult()
 
     def _turn(self, incarnation: int, turn: Turn) -> TurnResult:
@@ -87,6 +96,8 @@ class SqliteWriter:
             opened.close()
         self._folding.committed(self._connection.bare.total_changes)
         self._forget_settled(opened.result)
+        if opened.says_seen:
+            self._seen_us = opened.booted_us
         return opened.result
 
     def held(self) -> list[Claim]:
@@ -108,6 +119,12 @@ class SqliteWriter:
         with self._connection.translated():
             bound = (self._place.workspace_id, json_array(list(runtime_ids)))
             return frozenset(holder for (holder,) in self._connection.execute(HOLDERS_AMONG, bound).fetchall())
+
+    def say_ended(self) -> None:
+        """The runtime is known to have ended in good order, until it asks for another incarnation."""
+        with writing_within_room(self._connection.bare, self._place.path):
+            now_us = now_for_writing_us(self._connection.bare, self._place.time)
+            self._connection.execute(SAY_ENDED, (now_us, self._runtime.runtime_id, self._place.workspace_id))
 
     def changed(self) -> bool:
         """Whether another connection has committed since this was last asked, or since this handle was made.
@@ -136,6 +153,9 @@ class SqliteWriter:
             time = self._place.time
             bound = (self._place.workspace_id, boot_us(time), time.boot_id())
             return bool(self._connection.execute(ANY_RAN_OUT, bound).fetchone() == (0,))
+
+    def _is_seen_due(self, booted_us: int) -> bool:
+        return booted_us - self._seen_us >= turns.SEEN_EVERY_US
 
     def _forget_settled(self, result: TurnResult) -> None:
         """Keep what is in hand, or little more: of what others took away nobody tells."""
@@ -178,5 +198,6 @@ class SqliteWriter:
             has_dependencies=bool(has_dependencies),
             any_ran_out=bool(any_ran_out) or is_anew,
             any_due=bool(any_due) or is_anew,
+            says_seen=self._is_seen_due(booted_us),
             careful=careful,
         )

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from kora.config import SHIPPED
-from kora.store.views import BoardReport, TicketLine
+from kora.store.views import BoardReport, Presence, TicketLine
 from tests.unit.kora.cli.conftest import plain
+from tests.unit.kora.cli.test_fleet import RUNTIME, seen
 
 NOW = datetime(2026, 7, 4, 9, 30, tzinfo=UTC)
 IDS = [f"0199c2f0-6d1e-7a3b-8c4d-5e6f7081920{number}" for number in range(5)]
@@ -32,6 +33,7 @@ EMPTY = BoardReport(
     needs_a_person_count=0,
     longest=(),
     flakiest=(),
+    runtimes=(),
 )
 NIGHT = replace(
     EMPTY,
@@ -45,6 +47,7 @@ NIGHT = replace(
     needs_a_person_count=22,
     longest=(line(2, worked_seconds=185, cost_usd=0.012),),
     flakiest=(line(3, attempts=7),),
+    runtimes=(seen(), *[seen(state=Presence.GONE, claims=1, host="boat")] * 11),
 )
 
 
@@ -67,6 +70,7 @@ def on_path(monkeypatch):
     monkeypatch.setenv("PATH", f"{SHIPPED.parent / 'bin'}{os.pathsep}{os.environ['PATH']}")
 
 
+GONE = f"  gone        boat/4711, {RUNTIME}, seen 4.0 s ago, 1 claim\n"
 PAGE = f"""\
 Since 2026-07-03 09:30 (1 d)
   done        38 attempts completed
@@ -93,6 +97,12 @@ Worked longest
 
 Flakiest
   7 attempts  ticket 3 ({IDS[3]}, completed, 7 attempts)
+
+Runtimes
+  live        ship/4711, {RUNTIME}, seen 4.0 s ago, 3 claims
+{GONE * 9}\
+  and 2 more  not shown here
+    {PROGRAM} status --fleet
 """
 
 
