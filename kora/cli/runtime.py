@@ -52,7 +52,8 @@ def migrate(context: typer.Context) -> int:
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     from kora.store.open import migrate as bring_up_to_date
 
-    before, after = bring_up_to_date(invocation(context).settings().runtime.store)
+    runtime = invocation(context).settings().runtime
+    before, after = bring_up_to_date(runtime.store, workspace_id=runtime.workspace)
     if before == after:
         say(f"the schema is current: {after}")
     else:

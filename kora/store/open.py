@@ -25,7 +25,7 @@ def open_store(url: str, *, workspace_id: str, actor_id: str, time: TimeSource |
     if is_postgres(url):
         from kora.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg costs 100 ms
 
-        return PostgresStore(url, shown(url), workspace_id=workspace_id, actor_id=actor_id)
+        return PostgresStore(url, shown(url), workspace_id=workspace_id, actor_id=actor_id, time=time or SystemTime())
     path = sqlite_path(url)
     return SqliteStore(url, path, workspace_id=workspace_id, actor_id=actor_id, time=time or SystemTime())
 

@@ -19,16 +19,14 @@ from tests.postgres import SUPERUSER, Server
 
 WORKSPACE = "workspace"
 RUNTIME_ROLE = "kora_runtime"
-TABLES = ["tickets", "objectives", "operations", "events", "dependencies", "tallies", "archives", "runtimes", "actor_registry"]
-EMPTY = ";".join(
-    [
-        *(f"DELETE FROM {table}" for table in TABLES),
-        "DELETE FROM chains WHERE chain_id NOT LIKE 'workspace:%'",
-        "UPDATE chains SET last_chain_seq = 0, last_event_hash = decode(repeat('00', 32), 'hex'),"
-        " archived_chain_seq = 0, archived_event_hash = NULL",
-        "UPDATE workspaces SET claim_permission = 'normal', seq_shift = 0",
-    ]
-)
+EMPTY = """
+DELETE FROM tickets; DELETE FROM objectives; DELETE FROM operations; DELETE FROM events; DELETE FROM dependencies;
+DELETE FROM tallies; DELETE FROM archives; DELETE FROM runtimes; DELETE FROM actor_registry;
+DELETE FROM chains WHERE chain_id NOT LIKE 'workspace:%';
+UPDATE chains SET last_chain_seq = 0, last_event_hash = decode(repeat('00', 32), 'hex'),
+    archived_chain_seq = 0, archived_event_hash = NULL;
+UPDATE workspaces SET claim_permission = 'normal', seq_shift = 0
+"""
 """a database, as it was when its workspaces were registered"""
 ACTOR = "0190a000-0000-7000-8000-000000000001"
 
@@ -260,7 +258,8 @@ class PostgresPlace(Place):
         return cursor.fetchall() if cursor.description else []
 
     def _open(self, role: str, workspace_id: str, actor_id: str) -> Store:
-        return open_store(self._server.url(self.database, user=role), workspace_id=workspace_id, actor_id=actor_id)
+        url = self._server.url(self.database, user=role)
+        return open_store(url, workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
 
     def _follow(self, us: int) -> None:
         self.ask("UPDATE test_clock SET us = ?", us)

@@ -190,7 +190,7 @@ class PostgresConnection:
         return now_us, (seq, bytes(digest))
 
     def begun_as(self, xact_id: str) -> None:
-        """The number of the transaction under way: what became of it can be asked by that, should the answer be lost."""
+        """The number of the transaction under way: by it can be asked what became of it, should the answer be lost."""
         self._xact_id = xact_id
 
     def changed(self) -> bool:

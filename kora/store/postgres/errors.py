@@ -29,7 +29,7 @@ _LOCKED: Final = {
 }
 
 _FULL: Final = {
-    "53100": "has no room left on its disk",
+    "53100": "has no room left on its disk; make room, and a runtime at work goes on by itself",
 }
 
 _UNAVAILABLE: Final = {
@@ -53,6 +53,13 @@ _UNUSABLE: Final = {
 }
 """by SQLSTATE"""
 
+_MEANINGS: Final[dict[type[StoreError], dict[str, str]]] = {
+    StoreLockedError: _LOCKED,
+    StoreFullError: _FULL,
+    StoreUnavailableError: _UNAVAILABLE,
+    StoreUnusableError: _UNUSABLE,
+}
+
 _OUT_OF_REACH: Final = ("08", "57P", "53", "58")
 """classes of SQLSTATE: the connection, a server that comes or goes, its resources, its system"""
 
@@ -66,14 +73,9 @@ def translate(error: psycopg.Error, name: str) -> StoreError | None:
     """The same fault in Kora's words; None for what only a fault in Kora itself can cause."""
     state = error.sqlstate or ""
     said = _first_line(error)
-    if state in _LOCKED:
-        return StoreLockedError(f"{name} {_LOCKED[state]} ({said})")
-    if state in _FULL:
-        return StoreFullError(f"{name} {_FULL[state]} ({said}); make room, and a runtime at work goes on by itself")
-    if state in _UNAVAILABLE:
-        return StoreUnavailableError(f"{name} {_UNAVAILABLE[state]} ({said})")
-    if state in _UNUSABLE:
-        return StoreUnusableError(f"{name} {_UNUSABLE[state]} ({said})")
+    for kind, meanings in _MEANINGS.items():
+        if state in meanings:
+            return kind(f"{name} {meanings[state]} ({said})")
     if state.startswith(_OUT_OF_REACH) or (not state and isinstance(error, psycopg.OperationalError)):
         return StoreUnavailableError(f"{name} is out of reach ({said})")
     if isinstance(error, errors.InFailedSqlTransaction | psycopg.InterfaceError):

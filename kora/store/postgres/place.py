@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from kora.clock import TimeSource
 from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.errors import ROW_ERRORS
 
@@ -17,6 +18,8 @@ class PostgresPlace:
     """the URL without its password"""
     workspace_id: str
     actor_id: str
+    time: TimeSource
+    """this machine's, for what may be late"""
 
     @property
     def row_errors(self) -> tuple[type[Exception], ...]:

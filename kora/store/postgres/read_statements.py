@@ -128,7 +128,8 @@ WHERE workspace_id = $1 AND resolution = $2 AND minute >= $3
 """,
     for_a_person=f"""
 {_LINE}
-WHERE workspace_id = $1 AND queue_state = 0 AND (sea_status = 'failed_terminal' OR sea_status = 'blocked_needs_operator')
+WHERE workspace_id = $1 AND queue_state = 0
+  AND (sea_status = 'failed_terminal' OR sea_status = 'blocked_needs_operator')
 ORDER BY coalesce(ended_at, created_at) DESC, ticket_no DESC LIMIT $2
 """,
     longest=f"""
@@ -148,5 +149,17 @@ LEFT JOIN kora.runtimes AS r ON r.runtime_id = t.holder
 LEFT JOIN kora.operations AS o ON o.work_attempt_id = t.work_attempt_id AND o.sequence_within_attempt = 0
 WHERE t.workspace_id = $1 AND t.queue_state = 3
 ORDER BY 9, t.ticket_no
+""",
+    fleet="""
+WITH held AS MATERIALIZED (
+    SELECT holder, count(*) AS claims FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3 GROUP BY holder
+), shown AS (
+    SELECT runtime_id FROM kora.runtimes WHERE workspace_id = $1 AND last_seen >= $2
+    UNION SELECT holder FROM held
+)
+SELECT r.runtime_id, r.host, r.pid, r.version, r.started_at, r.last_seen, r.ended_at, coalesce(held.claims, 0)
+FROM shown JOIN kora.runtimes AS r ON r.runtime_id = shown.runtime_id LEFT JOIN held ON held.holder = r.runtime_id
+WHERE r.workspace_id = $1
+ORDER BY r.started_at DESC, r.runtime_id DESC
 """,
 )

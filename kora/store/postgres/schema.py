@@ -48,8 +48,10 @@ GRANTS: Final = (
     "GRANT USAGE ON SCHEMA kora TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA kora TO {role}",
     # An event is written once and never changed; whoever archives has the role that owns the schema.
-    "GRANT INSERT ON kora.actor_registry, kora.runtimes, kora.tickets, kora.objectives, kora.operations, kora.events,"
-    " kora.chains, kora.dependencies, kora.tallies TO {role}",
+    """
+GRANT INSERT ON kora.actor_registry, kora.runtimes, kora.tickets, kora.objectives, kora.operations, kora.events,
+    kora.chains, kora.dependencies, kora.tallies TO {role}
+""",
     "GRANT UPDATE ON kora.runtimes, kora.tickets, kora.operations, kora.chains, kora.tallies TO {role}",
     "GRANT UPDATE (claim_permission, seq_shift) ON kora.workspaces TO {role}",
     "GRANT DELETE ON kora.dependencies TO {role}",
@@ -71,9 +73,9 @@ def migrate(url: str, name: str, *, workspace_id: str, runtime_role: str | None)
     with closing(PostgresConnection(url, name, workspace_id, is_patient=True)) as connection:
         with translated(name):
             before = _revision(connection, name)
-        if before not in (None, REVISION):
+        if before is not None and before > REVISION:
             raise StoreUnusableError(_of_another(name, before))
-        if before is None:
+        if before != REVISION:
             with translated(name):
                 upgrade(connection.conninfo)
         with connection.writing():

@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from kora.clock import TimeSource
 from kora.store.port import RuntimeRecord
 from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.schema import check
@@ -29,8 +30,8 @@ class PostgresStore:
 
     is_new = False
 
-    def __init__(self, url: str, name: str, *, workspace_id: str, actor_id: str) -> None:
-        self._place = PostgresPlace(url, name, workspace_id, actor_id)
+    def __init__(self, url: str, name: str, *, workspace_id: str, actor_id: str, time: TimeSource) -> None:
+        self._place = PostgresPlace(url, name, workspace_id, actor_id, time)
         check(self._place)
 
     @property

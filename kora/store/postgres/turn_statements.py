@@ -6,7 +6,17 @@ from typing import Final
 
 from kora.store.postgres.many import Many
 from kora.store.postgres.operate_statements import BEGIN, END, STANDING, TAKE_OVER
-from kora.store.postgres.statements import BASE, DEPENDENTS, LAST, LOG, READY_COLUMNS, TICKET_NO
+from kora.store.postgres.statements import (
+    BASE,
+    DEPENDENTS,
+    HELD_BY,
+    HOLDERS_AMONG,
+    KEYS_HELD_BY,
+    LAST,
+    LOG,
+    READY_COLUMNS,
+    TICKET_NO,
+)
 from kora.store.sql.statements import TurnStatements
 
 _DUE: Final = " OR ".join(
@@ -32,9 +42,10 @@ FROM (SELECT locked.*, kora.now_us() AS now_us, pg_current_xact_id()::text AS xa
 """
 
 RAISE_INCARNATION: Final = """
-INSERT INTO kora.runtimes AS r (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation)
-VALUES ($1, $2, $3, $4, $5, kora.now_us(), 1)
-ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = r.last_incarnation + 1
+INSERT INTO kora.runtimes AS r (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen)
+VALUES ($1, $2, $3, $4, $5, kora.now_us(), 1, kora.now_us())
+ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = r.last_incarnation + 1, last_seen = kora.now_us(),
+    ended_at = NULL
 WHERE r.workspace_id = excluded.workspace_id
 RETURNING last_incarnation
 """
@@ -42,6 +53,11 @@ RETURNING last_incarnation
 ANY_RAN_OUT: Final = """
 SELECT EXISTS (SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3
                AND lease_expires_at <= kora.now_us())
+"""
+
+SAY_ENDED: Final = """
+UPDATE kora.runtimes SET last_seen = kora.now_us(), ended_at = kora.now_us()
+WHERE runtime_id = $1 AND workspace_id = $2
 """
 
 MAKE_CHAIN: Final = """
@@ -269,4 +285,8 @@ TURN: Final = TurnStatements(
     earlier_operations=_EARLIER_OPERATIONS,
     operations_by_key=_OPERATIONS_BY_KEY,
     next_eligible=_NEXT_ELIGIBLE,
+    seen="UPDATE kora.runtimes SET last_seen = $1 WHERE runtime_id = $2 AND workspace_id = $3",
+    held_by=HELD_BY,
+    keys_held_by=KEYS_HELD_BY,
+    holders_among=HOLDERS_AMONG,
 )

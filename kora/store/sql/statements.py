@@ -123,6 +123,12 @@ class TurnStatements:
 
     seen: str
     """now; runtime, workspace: it was seen now"""
+    held_by: str
+    """workspace, holder → `TicketRow`s of what it holds"""
+    keys_held_by: str
+    """the same → a JSON array of (ticket, fence, attempt)"""
+    holders_among: str
+    """workspace, holders → those that hold anything"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,9 @@ TURN: Final = TurnStatements(
     operations_by_key=turns.OPERATIONS_BY_KEY,
     next_eligible=turns.NEXT_ELIGIBLE,
     seen=turns.SEEN,
+    held_by=shared.HELD_BY,
+    keys_held_by=shared.KEYS_HELD_BY,
+    holders_among=shared.HOLDERS_AMONG,
 )
 
 BOARD: Final = BoardStatements(

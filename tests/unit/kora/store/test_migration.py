@@ -101,7 +101,7 @@ def test_the_first_revision_comes_up_with_everything_there(first):
     tables = ("workspaces", "actor_registry", "runtimes", "objectives", "tickets", "operations", "events", "chains")
     before = contents(first, tables)
 
-    assert migrate(f"sqlite:///{first}") == ("0001", REVISION)
+    assert migrate(f"sqlite:///{first}", workspace_id="w") == ("0001", REVISION)
 
     after = contents(first, tables)
     for row in before["runtimes"]:
@@ -131,8 +131,8 @@ def test_a_migrated_store_verifies_and_is_worked_on(first):
 
 
 def test_a_migrated_store_is_made_as_a_new_one(first, tmp_path):
-    migrate(f"sqlite:///{first}")
-    migrate(f"sqlite:///{tmp_path / 'new.db'}")
+    migrate(f"sqlite:///{first}", workspace_id="w")
+    migrate(f"sqlite:///{tmp_path / 'new.db'}", workspace_id="w")
     shape = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY 1, 2"
 
     with closing(sqlite3.connect(first)) as old, closing(sqlite3.connect(tmp_path / "new.db")) as new:
@@ -171,7 +171,7 @@ def worked(first):
 
 
 def test_what_is_counted_is_counted_for_the_time_before_too(worked):
-    migrate(f"sqlite:///{worked}")
+    migrate(f"sqlite:///{worked}", workspace_id="w")
 
     with closing(sqlite3.connect(worked)) as connection:
         tallies = connection.execute("SELECT * FROM tallies ORDER BY resolution").fetchall()
@@ -201,7 +201,7 @@ def test_what_is_counted_is_counted_for_the_time_before_too(worked):
 def test_a_writer_of_the_first_revision_that_is_still_there_writes_no_more(first, statement):
     with closing(sqlite3.connect(first, isolation_level=None)) as old:
         old.execute(statement, ("old", "w")).fetchall()
-        migrate(f"sqlite:///{first}")
+        migrate(f"sqlite:///{first}", workspace_id="w")
 
         with pytest.raises(sqlite3.OperationalError, match="incarnation") as raised:
             old.execute(statement, ("old", "w")).fetchall()

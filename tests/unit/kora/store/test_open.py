@@ -179,8 +179,8 @@ def test_a_store_without_its_tables_is_refused(store, path, raw):
 
 
 def test_migrating_tells_from_where_to_where(path):
-    assert migrate(f"sqlite:///{path}") == (None, "0003")
-    assert migrate(f"sqlite:///{path}") == ("0003", "0003")
+    assert migrate(f"sqlite:///{path}", workspace_id="w") == (None, "0003")
+    assert migrate(f"sqlite:///{path}", workspace_id="w") == ("0003", "0003")
 
 
 def test_the_database_knows_whose_it_is(store, raw):

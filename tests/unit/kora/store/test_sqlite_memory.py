@@ -7,7 +7,7 @@ import pytest
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import Status
 from kora.store.port import ClaimOrder, Turn
-from kora.store.sqlite import write
+from kora.store.sql import write
 
 
 @pytest.fixture

@@ -57,6 +57,8 @@ CREATE TABLE kora.runtimes (
     pid integer NOT NULL,
     version text NOT NULL,
     started_at bigint NOT NULL,
+    last_seen bigint NOT NULL,
+    ended_at bigint,
     last_incarnation bigint NOT NULL
 ) WITH (fillfactor = 50)
 """
@@ -191,6 +193,7 @@ CREATE TABLE kora.archives (
 
 # The lease's end is in no index, so that a refresh writes none: what is held is little, and read whole.
 _INDEXES: Final = (
+    "CREATE INDEX runtimes_of_workspace ON kora.runtimes (workspace_id)",
     """
 CREATE INDEX tickets_ready ON kora.tickets (workspace_id, assigned_to_actor_id, rank, created_at, ticket_no)
 WHERE queue_state = 1

@@ -1,0 +1,143 @@
+"""What every Ledger's handle does alike: a turn from its opening to its commit, and what the runtime holds."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import Final
+
+import orjson
+
+from kora.domain.claim import Claim, ClaimKey
+from kora.errors import IncarnationLostError, StoreUnavailableError
+from kora.store.port import RuntimeRecord, Turn, TurnResult
+from kora.store.sql import claim, operate, settle
+from kora.store.sql import turn as turns
+from kora.store.sql.place import Connection, Place
+from kora.store.sql.rows import TicketRow, claim_of, json_array
+from kora.store.sql.statements import TurnStatements
+
+REMEMBERED_MAX: Final = 10_000
+"""claims that the writer knows by heart; beyond it all are forgotten, and asked for as they end"""
+
+
+class Writer(ABC):
+    """A Ledger's handle but for what is each database's own. The runtime's chain has its `runtime_id` for a name."""
+
+    def __init__(self, place: Place, runtime: RuntimeRecord, say: TurnStatements) -> None:
+        self._placed = place
+        self._runtime = runtime
+        self._say = say
+        self._claimed: dict[str, turns.Claimed] = {}
+        self._seen_us = 0
+        """when the runtime was last said to be there, by `_clock_us`"""
+
+    @property
+    @abstractmethod
+    def _open(self) -> Connection:
+        """The connection that all of it goes through."""
+
+    @abstractmethod
+    def _clock_us(self) -> int:
+        """A clock of this machine that nobody sets: for what may be late."""
+
+    @abstractmethod
+    def _nothing_ran_out(self) -> bool:
+        """Whether a sweep would find nothing: so that an idle runtime leaves everybody alone."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[None]:
+        """What a turn is written in."""
+
+    @abstractmethod
+    def _open_turn(self, incarnation: int, *, careful: bool) -> turns.OpenTurn:
+        """The turn, opened within the transaction. Raises `IncarnationLostError` for a retired writer."""
+
+    @abstractmethod
+    def _committed(self) -> None:
+        """What is done once a turn was committed."""
+
+    def turn(self, incarnation: int, turn: Turn) -> TurnResult:
+        """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
+        if not (turn.is_sweep_only and self._nothing_ran_out()):
+            return self._turn(incarnation, turn)
+        if self._is_seen_due():
+            # To be seen is worth no alarm: where the store is locked, or full, an idle runtime tries again later.
+            with suppress(StoreUnavailableError):
+                return self._turn(incarnation, turn)
+            self._seen_us = self._clock_us()
+        return TurnResult()
+
+    def _turn(self, incarnation: int, turn: Turn) -> TurnResult:
+        """Without a savepoint first: that nearly always goes well. If a row fails, all over again, row by row."""
+        try:
+            return self._once(incarnation, turn, careful=False)
+        except self._placed.row_errors:
+            return self._once(incarnation, turn, careful=True)
+
+    def _once(self, incarnation: int, turn: Turn, *, careful: bool) -> TurnResult:
+        with self._transaction():
+            opened = self._open_turn(incarnation, careful=careful)
+            turns.refresh(opened, turn.refresh, turn.refresh_seconds)
+            # Ahead of what this turn changes: what was told had happened before.
+            turns.append(opened, turn.append)
+            if turn.operate:
+                operate.operate(opened, turn.operate)
+            settle.settle(opened, turn.settle)
+            turns.return_holders(opened, turn.return_holders, turn.max_attempts)
+            if turn.sweep:
+                turns.sweep(opened, turn.max_attempts)
+            if turn.claim is not None:
+                claim.claim(opened, turn.claim)
+            opened.close()
+        self._committed()
+        self._forget_settled(opened.result)
+        if opened.says_seen:
+            self._seen_us = self._clock_us()
+        return opened.result
+
+    def held(self) -> list[Claim]:
+        """What the store says this runtime holds, lease run out or not."""
+        with self._open.translated():
+            bound = (self._placed.workspace_id, self._runtime.runtime_id)
+            rows = self._open.execute(self._say.held_by, bound).fetchall()
+        return [claim_of(TicketRow._make(row)) for row in rows]
+
+    def holds(self) -> frozenset[ClaimKey]:
+        """The keys of what the store says this runtime holds, lease run out or not."""
+        with self._open.translated():
+            bound = (self._placed.workspace_id, self._runtime.runtime_id)
+            (keys,) = self._open.execute(self._say.keys_held_by, bound).fetchone()
+        return frozenset(ClaimKey(*key) for key in orjson.loads(keys))
+
+    def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
+        """Which of these runtimes the store says hold a claim."""
+        with self._open.translated():
+            bound = (self._placed.workspace_id, json_array(list(runtime_ids)))
+            return frozenset(holder for (holder,) in self._open.execute(self._say.holders_among, bound).fetchall())
+
+    def changed(self) -> bool:
+        """Whether somebody else may have committed since this was last asked, or since this handle was made.
+
+        Raises `StoreUnusableError` when the store is not the one that was opened any more.
+        """
+        return self._open.changed()
+
+    def _is_seen_due(self) -> bool:
+        return self._clock_us() - self._seen_us >= turns.SEEN_EVERY_US
+
+    def _refuse(self, found: int | None, incarnation: int) -> None:
+        """Nothing, if the runtime is at this incarnation. Raises `IncarnationLostError`."""
+        if found != incarnation:
+            raise IncarnationLostError(
+                f"runtime {self._runtime.runtime_id} is at incarnation {found or 'none'};"
+                f" a writer of {incarnation} changes nothing"
+            )
+
+    def _forget_settled(self, result: TurnResult) -> None:
+        """Keep what is in hand, or little more: of what others took away nobody tells."""
+        for key in (*result.settled, *result.returned):
+            self._claimed.pop(key.work_attempt_id, None)
+        if len(self._claimed) > REMEMBERED_MAX:
+            self._claimed.clear()
