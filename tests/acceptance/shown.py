@@ -51,7 +51,7 @@ _LOOSE = (
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "<clock>"),
     (re.compile(r"\b\d+(\.\d+)? (s|min|h|d)( \d+ (s|min|h))?\b"), "<span>"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "<short id>"),
-    (re.compile(rf"\b{HOST}/\d+"), f"{HOST}/<pid>"),
+    (re.compile(rf"\b{HOST}[/\t]\d+"), f"{HOST}/<pid>"),
     # How many events there are depends on how often the mirror saw a change.
     (re.compile(r'("(?:pid|seq|chain_seq|events)": ?)\d+\b'), r"\1<number>"),
     (re.compile(r"^\d+(?=\t<time>)"), "<number>"),
@@ -129,7 +129,7 @@ class Shell:
     def _as_shown(self, text: str) -> str:
         host = re.escape(socket.gethostname())
         text = text.replace(str(self._folder), FOLDER).replace(str(ROOT), FOLDER)
-        return re.sub(rf'(?<![\w.-]){host}(?=/\d|")', HOST, text)
+        return re.sub(rf'(?<![\w.-]){host}(?=[/\t]\d|")', HOST, text)
 
     def __enter__(self) -> Self:
         return self
