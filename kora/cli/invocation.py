@@ -54,7 +54,7 @@ class Invocation:
         runtime = (settings or self.settings()).runtime
         store = open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
         if store.is_new:
-            complain(f"made a new store: {runtime.store}")
+            complain(f"made a new store: {store.url}")
         return store
 
     def client(self) -> Client:

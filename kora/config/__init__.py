@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from kora.config.agent import AnchoredAgent, anchored, misfits
 from kora.config.faults import explained, said
 from kora.config.sections import LEASE_SECONDS, Child, Document, Settings, number
-from kora.config.values import SQLITE, store_url
 from kora.errors import ConfigurationError
+from kora.store.url import SQLITE, checked_url
 
 __all__ = ["Child", "Settings", "find", "load"]
 
@@ -42,7 +42,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     store = environ.get("KORA_STORE", "")
     if store:
         try:
-            store_url(store)
+            checked_url(store)
         except ValueError as error:
             faults.append(f"KORA_STORE: {error}")
     if faults:
@@ -91,16 +91,14 @@ def _faults(document: dict[str, Any]) -> list[str]:
 
 def _anchored(document: Document, path: Path, store: str) -> Settings:
     runtime, folder = document.runtime, path.parent
-    place = Path.cwd() / _sqlite_file(store) if store else folder / _sqlite_file(runtime.store)
+    url = _anchored_url(store, Path.cwd()) if store else _anchored_url(runtime.store, folder)
     values: dict[str, Any] = {name: getattr(document, name) for name in Document.model_fields}
-    values["runtime"] = runtime.model_copy(
-        update={"store": f"{SQLITE}{place}", "state_dir": folder / runtime.state_dir}
-    )
+    values["runtime"] = runtime.model_copy(update={"store": url, "state_dir": folder / runtime.state_dir})
     values["agent"] = AnchoredAgent.of(document.agent, folder)
     values["agents"] = {name: AnchoredAgent.of(agent, folder) for name, agent in document.agents.items()}
     values["notify"] = document.notify.model_copy(update={"command": anchored(document.notify.command, folder)})
     return Settings(**values, path=path)
 
 
-def _sqlite_file(url: str) -> str:
-    return url.removeprefix(SQLITE)
+def _anchored_url(url: str, folder: Path) -> str:
+    return f"{SQLITE}{folder / url.removeprefix(SQLITE)}" if url.startswith(SQLITE) else url

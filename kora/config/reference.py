@@ -42,6 +42,15 @@ is a whole configuration.
 
 _ABOUT: Final = {
     "runtime": """\
+`store` is a file, `sqlite:///FILE`, made and migrated on first use; or a database on a server that runtimes on many
+machines share, `postgresql://[USER[:PASSWORD]@]HOST[:PORT]/DATABASE[?PARAMETER=VALUE&…]` (or `postgres://`), made and
+migrated by `kora-actors migrate` alone. The parameters are libpq's, such as `sslmode=verify-full`, `sslrootcert`,
+`connect_timeout` or `service`, but for `options`, which pooling proxies refuse, `dbname`, `replication` and
+`client_encoding`. A socket's folder is a parameter, too: `postgresql:///kora?host=/var/run/postgresql`. In a name or
+password write `%40` for `@`, `%2F` for `/` and so on. The password need not stand there: libpq finds it in
+`PGPASSWORD`, in `~/.pgpass` (or the file that `PGPASSFILE` names), or in a service file; one that does is shown
+nowhere, `***` stands for it.
+
 The log goes to stderr. With `log_format = "json"` each line is one object, which always has the keys `time` (RFC 3339,
 UTC), `level`, `actor`, `runtime`, `ticket`, `attempt`, `message` and `exception`; what is not known is null. In both
 formats `***` stands for what is recognised as a secret: by the name before it (`password=`, `"api_key":`, `--token`,

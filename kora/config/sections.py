@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from kora.config.agent import Agent, AnchoredAgent
-from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, printable, store_url
+from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, printable
 from kora.domain.ids import default_actor_id
 from kora.domain.ticket import AgentName, Identifier
+from kora.store.url import checked_url
 
 LEASE_SECONDS: Final = 600.0
 BEAT_SECONDS: Final = 60.0
@@ -28,8 +29,8 @@ class Runtime(Section):
         default_factory=lambda known: default_actor_id(known["workspace"]),
         description="the UUID under which tickets are claimed; by default derived from the workspace",
     )
-    store: Annotated[str, AfterValidator(store_url)] = Field(
-        "sqlite:///kora.db", description="where tickets and events live"
+    store: Annotated[str, AfterValidator(checked_url)] = Field(
+        "sqlite:///kora.db", description="where tickets and events live: `sqlite:///FILE`, or `postgresql://…`"
     )
     state_dir: Place = Field(Path(".kora"), description="where a runtime keeps what its successor needs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"] = Field(

@@ -8,7 +8,6 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 YEAR_SECONDS: Final = 31_536_000
-SQLITE: Final = "sqlite:///"
 
 
 def no_nul(text: str) -> str:
@@ -23,15 +22,6 @@ def printable(text: str) -> str:
     if not text.isprintable():
         raise ValueError("must consist of printable characters")
     return text
-
-
-def store_url(url: str) -> str:
-    """The URL, if it names a store that can be opened. Raises `ValueError`."""
-    if not url.startswith(SQLITE) or url == SQLITE:
-        raise ValueError(f"must be {SQLITE}FILE")
-    if url == f"{SQLITE}:memory:":
-        raise ValueError(f"must be {SQLITE}FILE: a database in memory cannot be shared")
-    return no_nul(url)
 
 
 def variable(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Rows of the SQLite store as the domain's own objects. Nothing is validated: what was written was."""
+"""Rows of a store as the domain's own objects. Nothing is validated: what was written was."""
 
 from __future__ import annotations
 

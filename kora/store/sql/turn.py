@@ -1,4 +1,4 @@
-"""A Ledger's turn on SQLite: what happens between BEGIN and COMMIT, in the order of `Turn`."""
+"""A Ledger's turn: what happens between BEGIN and COMMIT, in the order of `Turn`."""
 
 from __future__ import annotations
 

@@ -125,6 +125,20 @@ def test_absolute_paths_stay_as_they_are(write):
     assert settings.runtime.state_dir == Path("/srv/s")
 
 
+def test_a_store_on_a_server_is_anchored_nowhere(write):
+    url = "postgresql://ada:hunter2@host:5432/kora?sslmode=require"
+
+    assert load(write(f'[runtime]\nstore = "{url}"\n' + AGENT), {}).runtime.store == url
+    assert load(write(AGENT), {"KORA_STORE": url}).runtime.store == url
+
+
+def test_a_password_is_in_no_fault(write):
+    for url in ("postgresql://ada:hunter2/kora", "postgresql://ada:hun#ter2@host/kora"):
+        faults = faults_of(write(f'[runtime]\nstore = "{url}"\n' + AGENT), {"KORA_STORE": url})
+        assert [fault.partition(":")[0] for fault in faults] == ["runtime.store", "KORA_STORE"]
+        assert "ter2" not in "".join(faults)
+
+
 def test_kora_store_overrides_and_is_relative_to_the_working_directory(write, tmp_path, monkeypatch):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -134,7 +148,9 @@ def test_kora_store_overrides_and_is_relative_to_the_working_directory(write, tm
     assert load(path, {"KORA_STORE": "sqlite:///x.db"}).runtime.store == f"sqlite:///{elsewhere}/x.db"
     assert load(path, {"KORA_STORE": "sqlite:////x.db"}).runtime.store == "sqlite:////x.db"
     assert load(path, {"KORA_STORE": ""}).runtime.store == f"sqlite:///{tmp_path}/kora.db"
-    assert faults_of(path, {"KORA_STORE": "kora.db"}) == ["KORA_STORE: must be sqlite:///FILE"]
+    assert faults_of(path, {"KORA_STORE": "kora.db"}) == [
+        "KORA_STORE: must be sqlite:///FILE or postgresql://HOST/DATABASE"
+    ]
 
 
 def test_every_fault_is_listed_at_once_each_by_its_key(write):
