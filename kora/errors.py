@@ -22,7 +22,8 @@ KoraError
     ├── StoreUnusableError    no database, not writable, of another schema: a person must act    exit 7
     ├── StoreUnavailableError out of reach: worth another try
     │   ├── StoreLockedError  another process writes; it will soon have done
-    │   └── StoreFullError    no room: worth another try once somebody has made room
+    │   ├── StoreFullError    no room: worth another try once somebody has made room
+    │   └── StoreUnreachableError    its server does not answer, or takes no more connections    exit 7
     └── IncarnationLostError  a successor writes now; this writer must not
 """
 
@@ -165,6 +166,12 @@ class StoreLockedError(StoreUnavailableError):
 
 class StoreFullError(StoreUnavailableError):
     """The store cannot grow: its disk is full, or the size of files is limited."""
+
+
+class StoreUnreachableError(StoreUnavailableError):
+    """The store's server does not answer, or takes no more connections; the message names it and says what to do."""
+
+    exit_code = 7
 
 
 class IncarnationLostError(StoreError):

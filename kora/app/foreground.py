@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -10,8 +12,9 @@ from actors.supervision import SupervisionError
 from kora import logging
 from kora.app import rereading
 from kora.app.runtime import Runtime
-from kora.errors import KoraError
+from kora.errors import KoraError, StoreUnreachableError
 from kora.signals import Signals
+from kora.store.url import shown_url
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +22,12 @@ if TYPE_CHECKING:
     from kora.config import Settings
 
 _LOOK_SECONDS: Final = 0.1
+_RETRY_SECONDS: Final = 1.0
+"""the pause before a server out of reach is tried again; each is twice the one before"""
+_RETRY_MAX_SECONDS: Final = 30.0
+_SAY_SECONDS: Final = 60.0
+"""when it is said again that it is out of reach; then whenever it has been so for twice as long"""
+_SAY_MAX_SECONDS: Final = 3_600.0
 
 
 def _update(runtime: Runtime, path: Path) -> None:
@@ -29,30 +38,66 @@ def _update(runtime: Runtime, path: Path) -> None:
         logger.error("the configuration was not followed: {}", error)
 
 
+def _opened(settings: Settings, signals: Signals) -> Runtime | None:
+    """A runtime that is ready to be started; None when it was told to end while its store's server was out of reach.
+
+    Nothing else is tried again: a person must act, or the store is a file, and opening it has waited long enough.
+    """
+    began = say_at = time.monotonic()
+    pause = _RETRY_SECONDS
+    while not signals.count:
+        try:
+            return Runtime(settings, signals=signals)
+        except StoreUnreachableError as error:
+            now = time.monotonic()
+            if now >= say_at:
+                logger.warning("{}; this runtime tries again until the store is there, or it is told to end", error)
+                say_at = now + min(max(now - began, _SAY_SECONDS), _SAY_MAX_SECONDS)
+        # Not all at once, where a whole fleet waits for one server.
+        _rest(pause * random.uniform(0.5, 1.0), signals)
+        pause = min(2 * pause, _RETRY_MAX_SECONDS)
+    return None
+
+
+def _rest(seconds: float, signals: Signals) -> None:
+    until = time.monotonic() + seconds
+    while not signals.count and (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, _LOOK_SECONDS))
+
+
+def _work(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle: bool) -> int:
+    logging.identify(runtime.runtime_id)
+    logger.info(
+        "runtime {} works {} with {} workers",
+        runtime.runtime_id,
+        shown_url(settings.runtime.store),
+        settings.workers.count,
+    )
+    runtime.start()
+    while not signals.count and not runtime.wait(_LOOK_SECONDS):
+        if signals.hung_up():
+            _update(runtime, settings.path)
+        if until_idle and runtime.is_idle():
+            logger.info("nothing is left to do")
+            return 0 if runtime.drain(signals) else 1
+    if not signals.count:
+        return 1
+    logger.info(
+        "draining: what runs may end within {:g} s; a second signal ends it now", settings.control.drain_seconds
+    )
+    return 0 if runtime.drain(signals) else 1
+
+
 def run(settings: Settings, *, until_idle: bool) -> int:
     """Work the board until told to stop, or until there is nothing left to wait for. The process's exit code."""
     logging.configure(settings.runtime.log_level, log_format=settings.runtime.log_format)
     try:
-        with Signals() as signals, Runtime(settings, signals=signals) as runtime:
-            logging.identify(runtime.runtime_id)
-            logger.info(
-                "runtime {} works {} with {} workers",
-                runtime.runtime_id,
-                settings.runtime.store,
-                settings.workers.count,
-            )
-            runtime.start()
-            while not signals.count and not runtime.wait(_LOOK_SECONDS):
-                if signals.hung_up():
-                    _update(runtime, settings.path)
-                if until_idle and runtime.is_idle():
-                    logger.info("nothing is left to do")
-                    return 0 if runtime.drain(signals) else 1
-            if not signals.count:
-                return 1
-            logger.info(
-                "draining: what runs may end within {:g} s; a second signal ends it now", settings.control.drain_seconds
-            )
-            return 0 if runtime.drain(signals) else 1
+        with Signals() as signals:
+            runtime = _opened(settings, signals)
+            if runtime is None:
+                logger.info("told to end before it began")
+                return 0
+            with runtime:
+                return _work(runtime, settings, signals, until_idle=until_idle)
     finally:
         logging.shutdown()
