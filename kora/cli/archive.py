@@ -26,7 +26,9 @@ def archive(
     ],
     to: Annotated[
         str | None,
-        typer.Option("--to", metavar="DIR", help="Where to: the folder archive beside the store's file, if not said."),
+        typer.Option(
+            "--to", metavar="DIR", help="Where to: the folder archive beside the store's file, if it has one."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
@@ -39,12 +41,10 @@ def archive(
       kora-actors archive --older-than 30
       kora-actors archive --older-than 7 --to cold --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
-    from kora.store.open import sqlite_path
-
     call = invocation(context)
     settings = call.settings()
     before = _moment(context, older_than)
-    place = sqlite_path(settings.runtime.store).parent / "archive" if to is None else Path(to).absolute()
+    place = _beside(context, settings.runtime.store) if to is None else Path(to).absolute()
     with call.store(settings) as store, bars() as bar:
         moved = store.archive(place, before, who=login_name(), progress=_steps(bar))
     if as_json:
@@ -59,6 +59,16 @@ def archive(
         )
     else:
         say(_told(moved, before))
+
+
+def _beside(context: typer.Context, url: str) -> Path:
+    from kora.store.open import sqlite_path
+    from kora.store.url import is_postgres
+
+    if is_postgres(url):
+        message = "must be said: a server has no folder of yours, and events --verify reads the files again"
+        raise typer.BadParameter(message, ctx=context, param_hint="--to")
+    return sqlite_path(url).parent / "archive"
 
 
 def _moment(context: typer.Context, days: float) -> datetime:

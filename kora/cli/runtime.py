@@ -43,17 +43,47 @@ def demo(context: typer.Context) -> int:
     return perform(invocation(context).launcher, live=sys.stdout.isatty())
 
 
-def migrate(context: typer.Context) -> int:
+def migrate(
+    context: typer.Context,
+    *,
+    runtime_role: Annotated[
+        str | None,
+        typer.Option(
+            "--runtime-role",
+            metavar="ROLE",
+            help="PostgreSQL: the role as which runtimes log in, and which may then work there.",
+            show_default=False,
+        ),
+    ] = None,
+    print_roles: Annotated[
+        bool, typer.Option("--print-roles", help="PostgreSQL: print the SQL that makes the roles, and do nothing.")
+    ] = False,
+) -> int:
     """Bring the store's schema to this version's. Nothing is lost; a store of a newer version is refused.
 
+    A file is brought up to date by whatever opens it; a database of PostgreSQL only by this command.
+
     \b
-    Example:
+    Examples:
       kora-actors migrate
+      kora-actors migrate --print-roles | psql
+      kora-actors migrate --runtime-role kora_runtime
     """  # noqa: D301 - typer is told by a backspace to keep the lines
+    from kora.store.open import has_roles, roles_sql
     from kora.store.open import migrate as bring_up_to_date
 
     runtime = invocation(context).settings().runtime
-    before, after = bring_up_to_date(runtime.store, workspace_id=runtime.workspace)
+    url = runtime.store
+    if runtime_role == "":
+        raise typer.BadParameter("names no role", ctx=context, param_hint="--runtime-role")
+    if not has_roles(url) and (print_roles or runtime_role is not None):
+        named = "--print-roles" if print_roles else "--runtime-role"
+        message = f"only PostgreSQL has roles; the store is {url}, and its file's permissions say who may open it"
+        raise typer.BadParameter(message, ctx=context, param_hint=named)
+    if print_roles:
+        say(roles_sql(url, runtime_role=runtime_role))
+        return 0
+    before, after = bring_up_to_date(url, workspace_id=runtime.workspace, runtime_role=runtime_role)
     if before == after:
         say(f"the schema is current: {after}")
     else:

@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-from kora.errors import StartError
+from kora.errors import StartError, StoreUnreachableError
+from kora.store import open as opening
+from kora.store.url import shown_url
 
 
 def test_no_command_means_run(kora, launcher, here):
@@ -154,3 +156,62 @@ def test_whoever_comes_first_makes_the_store_and_says_so_once(kora, here):
     assert (first.code, first.out) == (0, "no tickets\n")
     assert f"made a new store: sqlite:///{here / 'kora.db'}" in first.err
     assert (second.code, second.err) == (0, "")
+
+
+SERVER = "postgresql://ada:hunter2@db.example:5432/kora"
+
+
+@pytest.mark.parametrize("option", [["--print-roles"], ["--runtime-role", "kora_runtime"]])
+def test_a_file_has_no_roles(kora, here, option):
+    done = kora("migrate", *option)
+
+    assert (done.code, done.out) == (2, "")
+    assert f"{option[0]}: only PostgreSQL has roles; the store is sqlite:///{here}/kora.db" in done.err
+    assert not (here / "kora.db").exists()
+
+
+def test_a_role_without_a_name_is_wrong_usage(kora):
+    assert kora("migrate", "--runtime-role", "").code == 2
+
+
+def test_the_roles_are_sql_for_a_pipe(kora, monkeypatch):
+    asked = []
+    monkeypatch.setenv("KORA_STORE", SERVER)
+    monkeypatch.setattr(opening, "roles_sql", lambda url, **named: asked.append((url, named)) or "CREATE ROLE a;\n--")
+
+    done = kora("migrate", "--print-roles", "--runtime-role", "a")
+
+    assert (done.code, done.out, done.err) == (0, "CREATE ROLE a;\n--\n", "")
+    assert asked == [(SERVER, {"runtime_role": "a"})]
+
+
+def test_the_role_that_is_named_is_handed_on(kora, monkeypatch):
+    asked = []
+    monkeypatch.setenv("KORA_STORE", SERVER)
+    monkeypatch.setattr(opening, "migrate", lambda url, **named: asked.append((url, named)) or (None, "0001"))
+
+    assert kora("migrate", "--runtime-role", "a").code == 0
+    assert asked == [(SERVER, {"runtime_role": "a"})]
+
+
+def test_a_server_out_of_reach_ends_a_command_with_seven_and_one_line(kora, monkeypatch):
+    def away(url, **_):
+        raise StoreUnreachableError(f"{shown_url(url)}: no server answers; start it")
+
+    monkeypatch.setenv("KORA_STORE", SERVER)
+    monkeypatch.setattr(opening, "open_store", away)
+    monkeypatch.setattr(opening, "migrate", away)
+
+    for command in (["ticket", "list"], ["claims"], ["status", "--fleet"], ["report"], ["migrate"]):
+        done = kora(*command)
+        assert (done.code, done.out) == (7, "")
+        assert done.err == "kora-actors: postgresql://ada:***@db.example:5432/kora: no server answers; start it\n"
+
+
+def test_archives_of_a_server_need_a_folder_that_is_named(kora, monkeypatch):
+    monkeypatch.setenv("KORA_STORE", SERVER)
+
+    done = kora("archive", "--older-than", "30")
+
+    assert (done.code, done.out) == (2, "")
+    assert "--to: must be said: a server has no folder of yours" in done.err
