@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from actors.messages import Poll
+from actors.names import POLLER
+from kora.app.hearing import Hearing
 from kora.app.housekeeping import Housekeeping
 from kora.notify import Notifier
 
@@ -12,19 +15,20 @@ if TYPE_CHECKING:
 
     from kora.clock import TimeSource
     from kora.config import Settings
-    from kora.store.port import Reader
+    from kora.store.port import Store
 
 
 class Beside:
-    """The housekeeping and the notifier of one runtime."""
+    """The housekeeping, the notifier and the ear for new tickets of one runtime."""
 
     def __init__(
         self,
         settings: Settings,
-        open_reader: Callable[[], Reader],
+        store: Store,
         chain_id: str,
         *,
         live: Callable[[str], bool],
+        tell: Callable[[str, object], None],
         time_source: TimeSource,
     ) -> None:
         runtime, notify = settings.runtime, settings.notify
@@ -35,17 +39,20 @@ class Beside:
             notify.command,
             on=notify.on,
             timeout_seconds=notify.timeout_seconds,
-            open_reader=open_reader,
+            open_reader=store.reader,
             chain_id=chain_id,
             workdir=settings.path.parent,
         )
+        self._hearing = Hearing(store.hints(), lambda: tell(POLLER, Poll()))
 
     def start(self) -> None:
         """Begin."""
+        self._hearing.start()
         self._housekeeping.start()
         self._notifier.start()
 
     def close(self) -> None:
         """Tell what there is to tell, and end."""
+        self._hearing.close()
         self._notifier.close()
         self._housekeeping.close()

@@ -101,14 +101,12 @@ class Runtime:
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
         self._opened.callback(await_closed, _RECORDS_SECONDS)
-        containment = Containment(lock_fd)
-        self._opened.callback(containment.close)
+        containment = self._opened.enter_context(closing(Containment(lock_fd)))
         self._time = SystemTime()
         self._posts: dict[str, Post] = tree.posts(settings.workers.count)
         self._agents = assembly.agents(settings, containment, self._time)
         self._opened.callback(self._agents.close)
-        # The first of all that is undone, while whatever serves the agents is still there.
-        self._opened.callback(self._end_agents)
+        self._opened.callback(self._end_agents)  # first of all, while whatever serves them is still there
         self._random = Random()
         self._supervise()
         self.console = self._operators.attach(
@@ -121,7 +119,9 @@ class Runtime:
             signals=self._signals,
             time_source=self._time,
         )
-        self._beside = Beside(settings, self._store.reader, self.runtime_id, live=self._is_live, time_source=self._time)
+        self._beside = Beside(
+            settings, self._store, self.runtime_id, live=self._is_live, tell=self.tell, time_source=self._time
+        )
         self._opened.callback(self._beside.close)
 
     def _supervise(self) -> None:

@@ -50,7 +50,6 @@ def has_roles(url: str) -> bool:
 def roles_sql(url: str, *, runtime_role: str | None = None) -> str:
     """The SQL with which an administrator makes the store's roles. Raises `StoreUnusableError` where it has none."""
     raise StoreUnusableError(f"{shown_url(url)}: a file has no roles, and so no {runtime_role or 'role of a runtime'}")
->>>>>>> df70f23 (migrate takes a runtime's role and prints the roles' SQL; archive on a server needs a folder that is named; exit code 7 for a server out of reach)
 
 
 def sqlite_path(url: str) -> Path:

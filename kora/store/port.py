@@ -123,7 +123,10 @@ class Writer(Protocol):
         """The runtime is known to have ended in good order, until it asks for another incarnation."""
 
     def changed(self) -> bool:
-        """Whether somebody else has written since this was last asked: a hint that there may be new tickets."""
+        """Whether somebody else has written since this was last asked: a hint that there may be new tickets.
+
+        It may be so without cause, above all the first time; it is not kept back when somebody has.
+        """
 
     def interrupt(self) -> None:
         """Make a statement under way fail soon; callable from another thread."""
@@ -195,7 +198,10 @@ class Reader(Protocol):
         """
 
     def changed(self) -> bool:
-        """Whether anybody has written since this was last asked: for followers, so that an idle log costs nothing."""
+        """Whether anybody has written since this was last asked: for followers, so that an idle log costs nothing.
+
+        It may be so without cause, above all the first time.
+        """
 
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""
@@ -272,6 +278,16 @@ class Board(Protocol):
         """Give the connection back."""
 
 
+class Hints(Protocol):
+    """Says at once that there may be new tickets. One that is lost harms nobody: whoever polls finds everything."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for as long, or until there may be new tickets; True when there may be. Raises nothing."""
+
+    def close(self) -> None:
+        """Give up what it was heard by."""
+
+
 class Store(Protocol):
     """An opened store, bound to one workspace and one actor id."""
 
@@ -291,6 +307,9 @@ class Store(Protocol):
 
     def board(self) -> Board:
         """A new operator's handle."""
+
+    def hints(self) -> Hints | None:
+        """A new ear for new tickets; None where nobody tells of them."""
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]

@@ -20,7 +20,7 @@ import psycopg
 from psycopg import RawCursor, sql
 from psycopg.conninfo import make_conninfo
 
-from kora.errors import StoreUnavailableError
+from kora.errors import StoreUnavailableError, StoreUnreachableError
 from kora.store.postgres.board_statements import OPEN_CHAIN
 from kora.store.postgres.errors import translate, translated
 from kora.store.sql.place import Cursor, Mark
@@ -224,7 +224,7 @@ class PostgresConnection:
         self._bare = None
         left = self._next_try - time.monotonic()
         if left > 0:
-            raise StoreUnavailableError(f"{self._name} is out of reach; it is tried again in {left:.1f} s")
+            raise StoreUnreachableError(f"{self._name} is out of reach; it is tried again in {left:.1f} s")
         try:
             self._bare = _Waiting.connect(
                 self.conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None

@@ -9,7 +9,14 @@ from typing import Final
 import psycopg
 from psycopg import errors
 
-from kora.errors import StoreError, StoreFullError, StoreLockedError, StoreUnavailableError, StoreUnusableError
+from kora.errors import (
+    StoreError,
+    StoreFullError,
+    StoreLockedError,
+    StoreUnavailableError,
+    StoreUnreachableError,
+    StoreUnusableError,
+)
 
 ROW_ERRORS: Final = (
     psycopg.IntegrityError,
@@ -77,7 +84,7 @@ def translate(error: psycopg.Error, name: str) -> StoreError | None:
         if state in meanings:
             return kind(f"{name} {meanings[state]} ({said})")
     if state.startswith(_OUT_OF_REACH) or (not state and isinstance(error, psycopg.OperationalError)):
-        return StoreUnavailableError(f"{name} is out of reach ({said})")
+        return StoreUnreachableError(f"{name} is out of reach ({said})")
     if isinstance(error, errors.InFailedSqlTransaction | psycopg.InterfaceError):
         return StoreUnavailableError(f"{name}: the connection was lost in the middle of a change ({said})")
     return None

@@ -45,7 +45,7 @@ class Listener:
             if bare is None:
                 return False
             return any(True for _ in bare.notifies(timeout=max(0.0, until - monotonic()), stop_after=1))
-        except psycopg.Error:
+        except (psycopg.Error, OSError):
             self._lose()
             return False
 

@@ -17,6 +17,7 @@ from kora.store.postgres.schema import check
 
 if TYPE_CHECKING:
     from kora.store.postgres.board import PostgresBoard
+    from kora.store.postgres.listening import Listener
     from kora.store.postgres.write import PostgresWriter
     from kora.store.sql.read import Reader
     from kora.store.views import ArchiveResult
@@ -57,6 +58,12 @@ class PostgresStore:
         from kora.store.postgres.board import PostgresBoard
 
         return PostgresBoard(self._place)
+
+    def hints(self) -> Listener:
+        """A new ear for new tickets, with a connection of its own."""
+        from kora.store.postgres.listening import Listener
+
+        return Listener(self._place)
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]

@@ -1,0 +1,45 @@
+"""Waking the Poller the moment that there are new tickets, where the store tells of them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kora.store.port import Hints
+
+_SLICE_SECONDS: Final = 0.5
+"""so often it is looked whether to end"""
+
+
+class Hearing:
+    """Listens on a thread of its own. Without it, and while its connection is away, polling finds every ticket."""
+
+    def __init__(self, hints: Hints | None, wake: Callable[[], None]) -> None:
+        self._hints = hints
+        self._wake = wake
+        self._is_closed = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="hearing", daemon=True)
+
+    def start(self) -> None:
+        """Begin, if there is anything to listen to."""
+        if self._hints is not None:
+            self._thread.start()
+
+    def close(self) -> None:
+        """End, within about a second."""
+        self._is_closed.set()
+        if self._thread.is_alive():
+            self._thread.join(2 * _SLICE_SECONDS)
+
+    def _serve(self) -> None:
+        hints = self._hints
+        if hints is None:
+            return
+        try:
+            while not self._is_closed.is_set():
+                if hints.wait(_SLICE_SECONDS):
+                    self._wake()
+        finally:
+            hints.close()
