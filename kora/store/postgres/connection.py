@@ -1,7 +1,8 @@
 """Connections to a PostgreSQL server: made anew when they were lost, and never waited on for ever.
 
-A connection keeps nothing in its session: no prepared statement, no setting, no lock outlives a transaction. So any
-proxy may stand between, and hand each transaction to another of its own connections.
+A connection relies on nothing in its session: no setting and no lock outlives a transaction, and statements are
+prepared only where the session is known to be the connection's own. So any proxy may stand between, and hand each
+transaction to another of its own connections.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ PAUSE_MOST_SECONDS: Final = 2.0
 OUTCOME_SECONDS: Final = 1.0
 OUTCOME_PATIENT_SECONDS: Final = 30.0
 """how long is asked what became of a commit whose answer was lost"""
+_PREPARED_FROM: Final = 2
+"""a statement that is executed more often is planned once, as long as the connection lives"""
 _OUTCOME_PAUSE_SECONDS: Final = 0.05
 
 _BEGIN: Final = (
@@ -105,6 +108,8 @@ class PostgresConnection:
         self._bare: _Waiting | None = None
         self._is_interrupted = False
         self._xact_id: str | None = None
+        self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
+        self._is_committing = False
         self._seen = ""
 
     # --- statements ---
@@ -113,7 +118,7 @@ class PostgresConnection:
         """What the last of the text's statements answers; each takes of the values those that it names."""
         bare = self._live()
         for text, places in steps(statement):
-            cursor = bare.execute(text, [bound[place] for place in places], prepare=False)
+            cursor = bare.execute(text, [bound[place] for place in places])
         return cursor
 
     def executemany(self, statement: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
@@ -143,18 +148,36 @@ class PostgresConnection:
         with self.translated():
             bare = self._begun(self._begin)
             self._xact_id = None
+            self._is_committing = False
             try:
                 yield
+                self._commit(bare)
+            except psycopg.OperationalError as error:
+                self._end_pipeline()
+                if not (bare.closed and self._is_committing):
+                    self._roll_back(bare)
+                    raise
+                self._learn_outcome(error)
             except BaseException:
+                self._end_pipeline()
                 self._roll_back(bare)
                 raise
-            try:
-                said = bare.execute("COMMIT", prepare=False).statusmessage
-            except psycopg.OperationalError as error:
-                self._learn_outcome(error)
-            else:
-                if said != "COMMIT":
-                    raise AssertionError(f"a change that failed was to be committed: {said}")
+
+    def _commit(self, bare: _Waiting) -> None:
+        self._is_committing = True
+        said = bare.execute("COMMIT", prepare=False)
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            pipeline.__exit__(None, None, None)
+        if said.statusmessage != "COMMIT":
+            raise AssertionError(f"a change that failed was to be committed: {said.statusmessage}")
+
+    def _end_pipeline(self) -> None:
+        """Take no further answers to what went to the server in one go."""
+        pipeline, self._pipeline = self._pipeline, None
+        if pipeline is not None:
+            with suppress(psycopg.Error):
+                pipeline.__exit__(None, None, None)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -188,6 +211,12 @@ class PostgresConnection:
         seq, digest, now_us, xact_id = row
         self.begun_as(xact_id)
         return now_us, (seq, bytes(digest))
+
+    def look_no_more(self) -> None:
+        """What comes from here to the commit goes to the server in one go, and one way back brings all answers."""
+        pipeline = self._live().pipeline()
+        pipeline.__enter__()
+        self._pipeline = pipeline
 
     def begun_as(self, xact_id: str) -> None:
         """The number of the transaction under way: by it can be asked what became of it, should the answer be lost."""
@@ -226,14 +255,25 @@ class PostgresConnection:
         if left > 0:
             raise StoreUnreachableError(f"{self._name} is out of reach; it is tried again in {left:.1f} s")
         try:
-            self._bare = _Waiting.connect(
-                self.conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None
-            )
+            self._bare = self._connected()
         except psycopg.Error as error:
             self._open_circuit()
             self._raise(error)
         self._failures = 0
         return self._bare
+
+    def _connected(self) -> _Waiting:
+        bare = _Waiting.connect(self.conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
+        if self._bare_pid(bare) == bare.info.backend_pid:
+            # Nobody stands between who could hand the next transaction to another session, in which what was prepared
+            # is not, or is something else: a proxy that pools has told a number of its own.
+            bare.prepare_threshold = _PREPARED_FROM
+        return bare
+
+    @staticmethod
+    def _bare_pid(bare: _Waiting) -> int:
+        row = bare.execute("SELECT pg_backend_pid()").fetchone()
+        return 0 if row is None else int(row[0])
 
     def _open_circuit(self) -> None:
         pause = min(PAUSE_MOST_SECONDS, PAUSE_LEAST_SECONDS * 2.0 ** min(self._failures, 10))

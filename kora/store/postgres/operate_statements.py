@@ -34,8 +34,7 @@ FROM json_array_elements($1::json) WITH ORDINALITY AS asked(said, place)
 LEFT JOIN kora.tickets AS t ON t.ticket_id = asked.said ->> 0 AND t.workspace_id = $2
 LEFT JOIN kora.operations AS own ON own.work_attempt_id = asked.said ->> 2
     AND own.sequence_within_attempt = (asked.said ->> 3)::integer AND own.ticket_no = t.ticket_no
-LEFT JOIN kora.operations AS same ON same.ticket_no = t.ticket_no AND same.kora_operation_id = asked.said ->> 4
-    AND same.sequence_within_attempt > 0 AND same.state <> 'abandoned'
+LEFT JOIN kora.operations AS same ON same.ticket_no = t.ticket_no AND same.once_id = asked.said ->> 4
 ORDER BY asked.place
 """
 

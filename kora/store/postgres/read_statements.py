@@ -50,7 +50,7 @@ FROM (
 {TICKET_SELECT} WHERE t.workspace_id = $1 AND t.ticket_no > greatest($2::bigint, {BASE}) ORDER BY t.ticket_no LIMIT $3
 """,
     tickets_of_numbers=f"""
-{TICKET_SELECT} WHERE t.ticket_no IN (SELECT json_array_elements_text($1::json)::bigint) ORDER BY t.ticket_no
+{TICKET_SELECT} WHERE t.ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) ORDER BY t.ticket_no
 """,
     first_queued="""
 SELECT least(

@@ -44,7 +44,8 @@ FROM kora.tickets AS t JOIN kora.objectives AS o ON o.ticket_no = t.ticket_no
 
 # The columns of `ReadyRow`.
 READY_COLUMNS: Final = f"""
-t.ticket_no, t.ticket_id, t.ticket_title, o.ticket_objective, t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
+t.ticket_no, t.ticket_id, t.ticket_title,
+(SELECT o.ticket_objective FROM kora.objectives AS o WHERE o.ticket_no = t.ticket_no), t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
 t.next_eligible_at, t.claim_count, t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary,
 t.agent, t.attempts_forgiven, {_BLOCKED_BY}
 """
@@ -62,7 +63,7 @@ FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3 AND holder = $2
 
 HOLDERS_AMONG: Final = """
 SELECT DISTINCT holder FROM kora.tickets
-WHERE workspace_id = $1 AND queue_state = 3 AND holder IN (SELECT json_array_elements_text($2::json))
+WHERE workspace_id = $1 AND queue_state = 3 AND holder = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
 """
 
 TICKET_NO: Final = "SELECT ticket_no FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2"
@@ -156,6 +157,6 @@ ORDER BY t.ticket_no
 """,
     block_dependents="""
 UPDATE kora.tickets SET sea_status = 'blocked_needs_operator'
-WHERE ticket_no IN (SELECT json_array_elements_text($1::json)::bigint) AND queue_state = 0
+WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) AND queue_state = 0
 """,
 )

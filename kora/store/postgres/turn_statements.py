@@ -118,11 +118,12 @@ WHERE ticket_no = column1 AND claim_fence_token = column2 AND work_attempt_id = 
     types=("bigint", "bigint", "text", "text", "bigint"),
 )
 
+# Without a join: where PostgreSQL has not looked at the table for a while, it would take the wrong one for small.
 _SETTLE_PRESENCES: Final = Many(
     """
-UPDATE kora.operations SET state = 'committed', dispatch_result = column2, ended_at = $1
-FROM {rows}
-WHERE work_attempt_id = column1 AND sequence_within_attempt = 0 AND state = 'allocated'
+UPDATE kora.operations SET state = 'committed', ended_at = $1,
+    dispatch_result = ($3::text[])[array_position($2::text[], work_attempt_id)]
+WHERE work_attempt_id = ANY ($2::text[]) AND sequence_within_attempt = 0 AND state = 'allocated'
 """,
     shared=1,
     types=("text", "text"),
@@ -130,7 +131,7 @@ WHERE work_attempt_id = column1 AND sequence_within_attempt = 0 AND state = 'all
 
 _END_OPERATIONS: Final = """
 UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = $1
-WHERE work_attempt_id IN (SELECT json_array_elements_text($2::json)) AND sequence_within_attempt > 0
+WHERE work_attempt_id = ANY (ARRAY(SELECT json_array_elements_text($2::json))) AND sequence_within_attempt > 0
   AND state IN ('allocated', 'dispatched')
 """
 
@@ -149,7 +150,7 @@ ORDER BY ticket_no FOR NO KEY UPDATE SKIP LOCKED
 """
 
 _HELD_BY_ANY: Final = f"""
-{_HELD} WHERE workspace_id = $1 AND queue_state = 3 AND holder IN (SELECT json_array_elements_text($2::json))
+{_HELD} WHERE workspace_id = $1 AND queue_state = 3 AND holder = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
 ORDER BY ticket_no FOR NO KEY UPDATE
 """
 
@@ -167,7 +168,7 @@ WHERE ticket_no = column1 AND claim_fence_token = column2 AND holder = column3 A
 
 _ABANDON_ATTEMPTS: Final = """
 UPDATE kora.operations SET state = 'abandoned', dispatch_error = $1, ended_at = $2
-WHERE work_attempt_id IN (SELECT json_array_elements_text($3::json)) AND state IN ('allocated', 'dispatched')
+WHERE work_attempt_id = ANY (ARRAY(SELECT json_array_elements_text($3::json))) AND state IN ('allocated', 'dispatched')
 """
 
 # Claim
@@ -194,7 +195,7 @@ WITH pick AS MATERIALIZED (
     ORDER BY rank, created_at, ticket_no LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT coalesce(json_agg(json_build_array({READY_COLUMNS}) ORDER BY t.rank, t.created_at, t.ticket_no), '[]')::text
-FROM pick JOIN kora.tickets AS t USING (ticket_no) JOIN kora.objectives AS o ON o.ticket_no = pick.ticket_no
+FROM pick JOIN kora.tickets AS t USING (ticket_no)
 """
 
 _READY_BUT: Final = _READY.replace(
@@ -216,7 +217,7 @@ WHERE ticket_no = column1 AND queue_state = 1
 
 _ABANDON_EARLIER: Final = """
 UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'a later attempt began', ended_at = $1
-WHERE ticket_no IN (SELECT json_array_elements_text($2::json)::bigint) AND state IN ('allocated', 'dispatched')
+WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($2::json)::bigint)) AND state IN ('allocated', 'dispatched')
 """
 
 _ALLOCATE: Final = Many(
@@ -234,7 +235,7 @@ SELECT ticket_no, json_agg(json_build_array(newest, work_attempt_id, sequence_wi
     SELECT ticket_no, work_attempt_id, sequence_within_attempt,
            row_number() OVER (PARTITION BY ticket_no ORDER BY attempt DESC, sequence_within_attempt DESC) AS newest
     FROM kora.operations
-    WHERE ticket_no IN (SELECT json_array_elements_text($1::json)::bigint) AND sequence_within_attempt > 0
+    WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) AND sequence_within_attempt > 0
       AND state IN ('committed', 'abandoned')
 ) AS numbered
 WHERE newest <= $2 GROUP BY ticket_no

@@ -66,6 +66,9 @@ class Connection(Executing, Protocol):
         From here to its end nobody else appends to it.
         """
 
+    def look_no_more(self) -> None:
+        """What is executed from here to the commit may be answered together with it; until then nobody looks at it."""
+
     def changed(self) -> bool:
         """Whether somebody else may have committed since this was last asked, or since the connection was made."""
 

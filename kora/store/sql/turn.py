@@ -97,6 +97,7 @@ class OpenTurn:
 
     def close(self) -> None:
         """Write what is written once a turn: tallies, the last events, the chain's head, and that it was seen."""
+        self.connection.look_no_more()
         minute = self.now_us // MINUTE_US
         for resolution, tally in self.tallies.items():
             key = (self.workspace_id, minute, self.runtime_id, resolution)

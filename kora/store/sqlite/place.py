@@ -111,6 +111,9 @@ class SqliteConnection:
         head = self.execute(CHAIN_HEAD, (self._place.workspace_id, chain_id)).fetchone()
         return now_us, head or (0, GENESIS)
 
+    def look_no_more(self) -> None:
+        """Nothing: an answer costs no way."""
+
     def changed(self) -> bool:
         """Whether another connection has committed since this was last asked, or since this one was made.
 

@@ -111,6 +111,7 @@ _OBJECTIVES: Final = """
 CREATE TABLE kora.objectives (ticket_no bigint PRIMARY KEY, ticket_objective text NOT NULL)
 """
 
+# `once_id` keeps the row's state out of every index: so an attempt's end, which is a presence mark's, writes none.
 _OPERATIONS: Final = """
 CREATE TABLE kora.operations (
     ticket_no bigint NOT NULL,
@@ -125,6 +126,8 @@ CREATE TABLE kora.operations (
     dispatch_result text,
     dispatch_error text,
     operation_key text NOT NULL DEFAULT '',
+    once_id text COLLATE "C" GENERATED ALWAYS AS (
+        CASE WHEN sequence_within_attempt > 0 AND state <> 'abandoned' THEN kora_operation_id END) STORED,
     PRIMARY KEY (work_attempt_id, sequence_within_attempt)
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0)
 """
@@ -219,8 +222,7 @@ WHERE queue_state = 0 AND (sea_status = 'failed_terminal' OR sea_status = 'block
 CREATE INDEX tickets_flaky ON kora.tickets (workspace_id, work_attempt_count, ticket_no) WHERE work_attempt_count > 1
 """,
     """
-CREATE UNIQUE INDEX operations_once ON kora.operations (ticket_no, kora_operation_id)
-WHERE sequence_within_attempt > 0 AND state <> 'abandoned'
+CREATE UNIQUE INDEX operations_once ON kora.operations (ticket_no, once_id) WHERE once_id IS NOT NULL
 """,
     "CREATE INDEX operations_of_ticket ON kora.operations (ticket_no)",
     "CREATE INDEX events_of_ticket ON kora.events (ticket_no, seq) WHERE ticket_no IS NOT NULL",
