@@ -10,7 +10,7 @@ from typing import Any
 
 from kora.clock import from_us, to_us
 from kora.domain.events import Event, EventType
-from kora.store.views import BoardReport, TicketLine
+from kora.store.views import BoardReport, RuntimeSeen, TicketLine
 
 QUEUED = {"assigned", "released", "failed_retryable"}
 AGAIN = {"released", "failed_retryable"}
@@ -195,8 +195,8 @@ class Replay:
         chosen.sort(key=lambda item: (key(item[1]), item[1].number), reverse=True)
         return [ticket.line(ticket_id) for ticket_id, ticket in chosen[:count]]
 
-    def report(self, since: datetime, now: datetime) -> BoardReport:
-        """The page as the log has it."""
+    def report(self, since: datetime, now: datetime, fleet: list[RuntimeSeen]) -> BoardReport:
+        """The page as the log has it; of the fleet, which no event tells of, those seen since."""
         since_us = to_us(since) // MINUTE_US * MINUTE_US
         tickets = self.tickets.values()
         ended = [attempt for attempt in self.ended if attempt.ended_us >= since_us]
@@ -217,4 +217,5 @@ class Replay:
             needs_a_person_count=sum(ticket.status in FOR_A_PERSON for ticket in tickets),
             longest=self._lines(5, lambda each: each.worked_us, lambda each: each.worked_us > 0),
             flakiest=self._lines(5, lambda each: each.attempts, lambda each: each.attempts > 1),
+            runtimes=[each for each in fleet if to_us(each.last_seen) >= since_us or each.claims],
         )

@@ -245,7 +245,7 @@ class Night:
         self.replay.read(self.reader.events(after_seq=self.replay.last_seq))
         now = self.clock.now
         for since in (LONG_AGO, *(now - timedelta(minutes=minutes) for minutes in (0, 1, 61, 300, 725))):
-            assert self.reader.report(since) == self.replay.report(since, now), since
+            assert self.reader.report(since) == self.replay.report(since, now, self.reader.fleet()), since
         found = {
             each.ticket_id: (
                 each.ticket_title,
