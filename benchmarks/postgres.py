@@ -8,9 +8,9 @@ another disk); Kora works as a role that owns nothing, under row-level security.
 throughput  the real program (`run --until-idle`), its callable does nothing, at one and at two processes, in turn with
             pgqueuer (see postgres_rival.py). Seconds from the first claim to the last release, by the server's clock.
 pickup      an idle runtime, tickets added one by one: from the adding transaction's beginning to the claiming one's.
-claims      a claim of 10, commit included: on a small board, on a large one, on one of which 94 % is dated in the future
-            and only low priorities are due, after a drain, and after a drain beside a snapshot that stayed open. Each
-            turn gives back at once what it claimed.
+claims      a claim of 10, commit included: on a small board, on a large one, on one of which 94 % is dated in the
+            future and only low priorities are due, after a drain, and after a drain beside a snapshot that stayed open.
+            Each turn gives back at once what it claimed.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from postgres_rival import PROCESSES, drain
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.postgres_rival import PROCESSES, drain
 from kora.domain.events import EventType
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status

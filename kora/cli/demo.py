@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from kora.cli.port import Launcher, RuntimeHandle
-    from kora.store.port import ChainReport, Reader
+    from kora.store.port import Reader
+    from kora.store.views import ChainReport
 
 VICTIM: Final = "ledger"
 CRASH_AFTER: Final = 3

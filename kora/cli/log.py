@@ -13,7 +13,7 @@ from kora.cli.output import Rolling, cells_of, complain, document, documents, sa
 
 if TYPE_CHECKING:
     from kora.domain.events import Event
-    from kora.store.port import ChainReport
+    from kora.store.views import ChainReport
 
 COLUMNS = ("seq", "occurred_at", "event_type", "ticket_id", "payload")
 DRAWN_BELOW = 2
@@ -64,7 +64,7 @@ def events(
             reader.ticket(ticket_id)
 
         def read(after_seq: int = 0) -> Iterator[Event]:
-            return reader.events(ticket_id=ticket_id, event_types=wanted, after_seq=after_seq)
+            return reader.events(ticket_id=ticket_id, event_types=wanted, after_seq=after_seq, up_to_now=not follow)
 
         if follow:
             _follow(bursts(reader, read), as_json=as_json)

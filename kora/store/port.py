@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
-    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport, RuntimeSeen
+    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport, ChainReport, RuntimeSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Writer(Protocol):
     def changed(self) -> bool:
         """Whether somebody else has written since this was last asked: a hint that there may be new tickets.
 
-        It may be so without cause, above all the first time; it is not kept back when somebody has.
+        It may be so without cause, above all the first time.
         """
 
     def interrupt(self) -> None:
@@ -152,25 +152,6 @@ class Outstanding:
         return self.ready or self.waiting or self.held or self.blocked
 
 
-@dataclass(frozen=True, slots=True)
-class ChainFault:
-    """The first broken event of a chain."""
-
-    chain_id: str
-    chain_seq: int
-    event_id: str | None
-    fault: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChainReport:
-    """What a verification of all chains found."""
-
-    events: int
-    chains: int
-    fault: ChainFault | None
-
-
 class Reader(Protocol):
     """Reads one workspace; one connection, one thread at a time. Never waits for a writer."""
 
@@ -187,9 +168,18 @@ class Reader(Protocol):
         """The board, oldest first; only these statuses if any are named."""
 
     def events(
-        self, *, ticket_id: str | None = None, event_types: Sequence[str] = (), after_seq: int = 0
+        self,
+        *,
+        ticket_id: str | None = None,
+        event_types: Sequence[str] = (),
+        after_seq: int = 0,
+        up_to_now: bool = False,
     ) -> Iterator[Event]:
-        """The log in the store's order of arrival, without what was archived."""
+        """The log in the store's order of arrival, without what was archived.
+
+        It ends where a transaction that is still open may yet write: so one may go on from its last event and miss
+        nothing. `up_to_now`: with all that was committed, for whoever looks once.
+        """
 
     def last_seq(self) -> int:
         """Where the log ends, to go on from with `events`: the newest event's place in the order of arrival.

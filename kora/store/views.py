@@ -120,6 +120,25 @@ class BoardReport:
 
 
 @dataclass(frozen=True, slots=True)
+class ChainFault:
+    """The first broken event of a chain."""
+
+    chain_id: str
+    chain_seq: int
+    event_id: str | None
+    fault: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChainReport:
+    """What a verification of all chains found."""
+
+    events: int
+    chains: int
+    fault: ChainFault | None
+
+
+@dataclass(frozen=True, slots=True)
 class LeftEvent:
     """An event that is not moved, and because of which none behind it is."""
 

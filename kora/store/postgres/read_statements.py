@@ -13,10 +13,7 @@ WORKED_NOTEWORTHY_US: Final = 100_000
 
 # Every transaction before this one has ended: what it wrote is to be seen, or never will be. Whoever follows the log
 # up to here misses nothing that is committed later.
-_SETTLED: Final = """
-(pg_snapshot_xmin(pg_current_snapshot())::text::bigint
- + (SELECT seq_shift FROM kora.workspaces WHERE workspace_id = {workspace})) << 22
-"""
+_SETTLED: Final = "(pg_snapshot_xmin(pg_current_snapshot())::text::bigint + seq_shift) << 22"
 
 _IN_WORKSPACE: Final = f"ticket_no > {BASE} AND ticket_no < {LAST} AND workspace_id = $1"
 
@@ -82,20 +79,22 @@ SELECT {ROW.format("o")} FROM kora.operations AS o
 WHERE o.ticket_no = $1 AND o.sequence_within_attempt > 0 ORDER BY o.attempt, o.sequence_within_attempt
 """,
     last_seq=f"""
-SELECT max(seq) FROM kora.events WHERE workspace_id = $1 AND seq < {_SETTLED.format(workspace="$1")}
+SELECT max(seq) FROM kora.events WHERE workspace_id = $1
+  AND seq < (SELECT {_SETTLED} FROM kora.workspaces WHERE workspace_id = $1)
 """,
+    settled_seq=f"SELECT {_SETTLED} FROM kora.workspaces WHERE workspace_id = $1",
     events_after=f"""
-{EVENT} WHERE e.workspace_id = $1 AND e.seq > $2 AND e.seq < {_SETTLED.format(workspace="$1")} ORDER BY e.seq LIMIT $3
+{EVENT} WHERE e.workspace_id = $1 AND e.seq > $2 AND e.seq < $3 ORDER BY e.seq LIMIT $4
 """,
     events_of_types_after=f"""
-{EVENT} WHERE e.workspace_id = $1 AND e.seq > $2 AND e.seq < {_SETTLED.format(workspace="$1")}
-  AND e.event_type IN (SELECT json_array_elements_text($3::json)) ORDER BY e.seq LIMIT $4
+{EVENT} WHERE e.workspace_id = $1 AND e.seq > $2 AND e.seq < $3
+  AND e.event_type IN (SELECT json_array_elements_text($4::json)) ORDER BY e.seq LIMIT $5
 """,
     events_of_ticket_after=f"""
 {EVENT} WHERE e.ticket_no = (SELECT ticket_no FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2)
-  AND e.workspace_id = $2 AND e.seq > $3 AND e.seq < {_SETTLED.format(workspace="$2")}
-  AND ($4::text IS NULL OR e.event_type IN (SELECT json_array_elements_text($4::json)))
-ORDER BY e.seq LIMIT $5
+  AND e.workspace_id = $2 AND e.seq > $3 AND e.seq < $4
+  AND ($5::text IS NULL OR e.event_type IN (SELECT json_array_elements_text($5::json)))
+ORDER BY e.seq LIMIT $6
 """,
 )
 

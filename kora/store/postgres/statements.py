@@ -45,9 +45,9 @@ FROM kora.tickets AS t JOIN kora.objectives AS o ON o.ticket_no = t.ticket_no
 # The columns of `ReadyRow`.
 READY_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.ticket_title,
-(SELECT o.ticket_objective FROM kora.objectives AS o WHERE o.ticket_no = t.ticket_no), t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
-t.next_eligible_at, t.claim_count, t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary,
-t.agent, t.attempts_forgiven, {_BLOCKED_BY}
+(SELECT o.ticket_objective FROM kora.objectives AS o WHERE o.ticket_no = t.ticket_no),
+t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at, t.next_eligible_at, t.claim_count, t.work_attempt_count,
+t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempts_forgiven, {_BLOCKED_BY}
 """
 
 TICKET: Final = f"{TICKET_SELECT} WHERE t.ticket_id = $1 AND t.workspace_id = $2"

@@ -217,7 +217,8 @@ WHERE ticket_no = column1 AND queue_state = 1
 
 _ABANDON_EARLIER: Final = """
 UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'a later attempt began', ended_at = $1
-WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($2::json)::bigint)) AND state IN ('allocated', 'dispatched')
+WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($2::json)::bigint))
+  AND state IN ('allocated', 'dispatched')
 """
 
 _ALLOCATE: Final = Many(

@@ -13,16 +13,17 @@ from kora.domain.events import Event
 from kora.domain.operation import Operation
 from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
-from kora.store.port import ChainReport, Outstanding
+from kora.store.port import Outstanding
 from kora.store.sql import history
 from kora.store.sql.place import Place
 from kora.store.sql.report import active_work, fleet, report
 from kora.store.sql.rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sql.statements import ReadStatements, ReportStatements
 from kora.store.sql.verify import verify
-from kora.store.views import ActiveWork, AttemptRecord, BoardReport, RuntimeSeen
+from kora.store.views import ActiveWork, AttemptRecord, BoardReport, ChainReport, RuntimeSeen
 
 _EVENTS_A_PAGE: Final = 500
+_NO_END: Final = 2**63 - 1
 _TICKETS_A_PAGE: Final = 64
 """few, because each may bring an objective of a megabyte"""
 _NUMBERS_A_PAGE: Final = 1_000
@@ -71,12 +72,18 @@ class Reader:
         return islice(map(self._ticket, found), limit)
 
     def events(
-        self, *, ticket_id: str | None = None, event_types: Sequence[str] = (), after_seq: int = 0
+        self,
+        *,
+        ticket_id: str | None = None,
+        event_types: Sequence[str] = (),
+        after_seq: int = 0,
+        up_to_now: bool = False,
     ) -> Iterator[Event]:
-        """The log in the store's order of arrival, without what was archived."""
+        """The log in the store's order of arrival, without what was archived; see `Reader` of the port."""
         after, full = after_seq, True
         while full:
-            rows = self._events_page(ticket_id, event_types, after)
+            before = _NO_END if up_to_now else self._settled_seq()
+            rows = self._events_page(ticket_id, event_types, after, before)
             yield from map(self._event, rows)
             full = len(rows) == _EVENTS_A_PAGE
             after = rows[-1][0] if rows else after
@@ -123,16 +130,22 @@ class Reader:
         """Give the connection back."""
         self._connection.close()
 
-    def _events_page(self, ticket_id: str | None, event_types: Sequence[str], after: int) -> list[tuple[Any, ...]]:
+    def _settled_seq(self) -> int:
+        found = self._rows(self._say.settled_seq, (self._place.workspace_id,))
+        return int(found[0][0]) if found else 0
+
+    def _events_page(
+        self, ticket_id: str | None, event_types: Sequence[str], after: int, before: int
+    ) -> list[tuple[Any, ...]]:
         workspace_id = self._place.workspace_id
         wanted = json_array([str(event_type) for event_type in event_types]) if event_types else None
         if ticket_id is not None:
             return self._rows(
-                self._say.events_of_ticket_after, (ticket_id, workspace_id, after, wanted, _EVENTS_A_PAGE)
+                self._say.events_of_ticket_after, (ticket_id, workspace_id, after, before, wanted, _EVENTS_A_PAGE)
             )
         if wanted is not None:
-            return self._rows(self._say.events_of_types_after, (workspace_id, after, wanted, _EVENTS_A_PAGE))
-        return self._rows(self._say.events_after, (workspace_id, after, _EVENTS_A_PAGE))
+            return self._rows(self._say.events_of_types_after, (workspace_id, after, before, wanted, _EVENTS_A_PAGE))
+        return self._rows(self._say.events_after, (workspace_id, after, before, _EVENTS_A_PAGE))
 
     def _all(self) -> Iterator[tuple[Any, ...]]:
         after, full = 0, True

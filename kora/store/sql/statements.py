@@ -248,12 +248,14 @@ class ReadStatements:
     """number → its operations' columns, the oldest attempt's first"""
     last_seq: str
     """workspace → where the log ends"""
+    settled_seq: str
+    """workspace → the seq before which nothing comes any more: every transaction that could has ended"""
     events_after: str
-    """workspace, seq, how many at most → events in the order of arrival; never past an open transaction"""
+    """workspace, seq, seq that they stand before, how many at most → events in the order of arrival"""
     events_of_types_after: str
-    """workspace, seq, types, how many at most"""
+    """workspace, seq, seq that they stand before, types, how many at most"""
     events_of_ticket_after: str
-    """ticket, workspace, seq, types or null, how many at most"""
+    """ticket, workspace, seq, seq that they stand before, types or null, how many at most"""
 
 
 @dataclass(frozen=True, slots=True)

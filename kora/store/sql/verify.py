@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from kora.domain.events import GENESIS, event_hash
 from kora.store.archive_file import ArchiveDamagedError, Head, Part, read
-from kora.store.port import ChainFault, ChainReport
 from kora.store.sql.place import Connection, Place
 from kora.store.sql.statements import HistoryStatements
+from kora.store.views import ChainFault, ChainReport
 
 _EVENTS_AT_A_TIME: Final = 500
 

@@ -94,7 +94,7 @@ BOARD: Final = BoardStatements(
 
 HISTORY: Final = HistoryStatements(
     all_heads=shared.ALL_HEADS,
-    events_after=shared.EVENTS_AFTER,
+    events_after=shared.ALL_EVENTS_AFTER,
     anchors=archives.ANCHORS,
     archives_written=archives.ARCHIVES_WRITTEN,
 )
@@ -127,6 +127,7 @@ READ: Final = ReadStatements(
     operations_of_ticket=operations.OPERATIONS_OF_TICKET,
     last_seq=reports.LAST_SEQ,
     events_after=shared.EVENTS_AFTER,
+    settled_seq=shared.SETTLED_SEQ,
     events_of_types_after=shared.EVENTS_OF_TYPES_AFTER,
     events_of_ticket_after=shared.EVENTS_OF_TICKET_AFTER,
 )

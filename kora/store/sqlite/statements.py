@@ -206,17 +206,22 @@ SELECT e.seq, e.event_id, e.event_type, e.occurred_at, e.workspace_id, t.ticket_
 FROM events AS e LEFT JOIN tickets AS t ON t.ticket_no = e.ticket_no
 """
 
-EVENTS_AFTER: Final = f"{_EVENT} WHERE e.workspace_id = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
+# All that was committed: nobody else was writing meanwhile.
+SETTLED_SEQ: Final = "SELECT 0x7fffffffffffffff FROM workspaces WHERE workspace_id = ?"
+
+ALL_EVENTS_AFTER: Final = f"{_EVENT} WHERE e.workspace_id = ? AND e.seq > ? ORDER BY e.seq LIMIT ?"
+
+EVENTS_AFTER: Final = f"{_EVENT} WHERE e.workspace_id = ? AND e.seq > ? AND e.seq < ? ORDER BY e.seq LIMIT ?"
 
 EVENTS_OF_TYPES_AFTER: Final = f"""
-{_EVENT} WHERE e.workspace_id = ? AND e.seq > ? AND e.event_type IN (SELECT value FROM json_each(?))
+{_EVENT} WHERE e.workspace_id = ? AND e.seq > ? AND e.seq < ? AND e.event_type IN (SELECT value FROM json_each(?))
 ORDER BY e.seq LIMIT ?
 """  # noqa: S608 - constants only
 
 EVENTS_OF_TICKET_AFTER: Final = f"""
-{_EVENT} WHERE e.ticket_no = (SELECT ticket_no FROM tickets WHERE ticket_id = ? AND workspace_id = ?) AND e.seq > ?
-  AND (?4 IS NULL OR e.event_type IN (SELECT value FROM json_each(?4)))
-ORDER BY e.seq LIMIT ?5
+{_EVENT} WHERE e.ticket_no = (SELECT ticket_no FROM tickets WHERE ticket_id = ? AND workspace_id = ?)
+  AND e.seq > ? AND e.seq < ? AND (?5 IS NULL OR e.event_type IN (SELECT value FROM json_each(?5)))
+ORDER BY e.seq LIMIT ?6
 """  # noqa: S608 - constants only
 
 ALL_HEADS: Final = """

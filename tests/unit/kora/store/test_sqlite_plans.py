@@ -70,7 +70,7 @@ def every_statement():
 
 @pytest.mark.parametrize(("name", "statement"), list(every_statement()))
 def test_no_statement_of_a_turn_reads_a_whole_table(raw, name, statement):
-    paged = {"TICKET_SELECT", "EVENTS_AFTER", "EVENTS_OF_TYPES_AFTER", "TICKETS_AFTER", "LOOK"}
+    paged = {"TICKET_SELECT", "EVENTS_AFTER", "ALL_EVENTS_AFTER", "EVENTS_OF_TYPES_AFTER", "TICKETS_AFTER", "LOOK"}
     small = {"REVISION_OF_SCHEMA"}
     # Only where the wall clock was set; what waits is all that it reads.
     paged.add("MOVE_DELAYS")
