@@ -7,12 +7,10 @@ from typing import Final
 from kora.store.postgres.many import Many
 from kora.store.postgres.operate_statements import BEGIN, END, STANDING, TAKE_OVER
 from kora.store.postgres.statements import (
-    BASE,
     DEPENDENTS,
     HELD_BY,
     HOLDERS_AMONG,
     KEYS_HELD_BY,
-    LAST,
     LOG,
     READY_COLUMNS,
     TICKET_NO,
@@ -30,7 +28,6 @@ _DUE: Final = " OR ".join(
 # of the locked rows stands in a query of its own, because PostgreSQL would else compute it before the wait.
 OPEN_TURN: Final = f"""
 SELECT opened.last_incarnation, opened.now_us, opened.xact_id, opened.last_chain_seq, opened.last_event_hash,
-       EXISTS (SELECT 1 FROM kora.dependencies WHERE ticket_no > {BASE} AND ticket_no < {LAST}),
        {_DUE}
 FROM (SELECT locked.*, kora.now_us() AS now_us, pg_current_xact_id()::text AS xact_id
       FROM (SELECT r.last_incarnation, c.last_chain_seq, c.last_event_hash
@@ -129,10 +126,19 @@ WHERE work_attempt_id = ANY ($2::text[]) AND sequence_within_attempt = 0 AND sta
     types=("text", "text"),
 )
 
+# It also answers whether there is any dependency, which can be told only now that the tickets are locked: whoever was
+# adding what waits for one of them has ended, and whoever comes to it later waits for this transaction.
 _END_OPERATIONS: Final = """
-UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = $1
-WHERE work_attempt_id = ANY (ARRAY(SELECT json_array_elements_text($2::json))) AND sequence_within_attempt > 0
-  AND state IN ('allocated', 'dispatched')
+WITH ended AS (
+    UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = $1
+    WHERE work_attempt_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
+      AND sequence_within_attempt > 0 AND state IN ('allocated', 'dispatched')
+)
+SELECT EXISTS (
+    SELECT 1 FROM (SELECT ticket_no >> 40 AS workspace_no FROM kora.operations
+                   WHERE work_attempt_id = $2::json ->> 0 AND sequence_within_attempt = 0) AS ours
+    JOIN kora.dependencies AS d ON d.ticket_no > ours.workspace_no << 40 AND d.ticket_no < (ours.workspace_no + 1) << 40
+)
 """
 
 # What is given back
@@ -188,14 +194,16 @@ WITH due AS MATERIALIZED (SELECT ticket_no FROM ({_PROMOTABLE}) AS of_each_rank)
 UPDATE kora.tickets AS t SET queue_state = 1 FROM due WHERE t.ticket_no = due.ticket_no
 """
 
+# Its columns are those that were locked: somebody else may have claimed it and given it back since the statement began,
+# and read from the table once more it would be as it was before that.
 _READY: Final = f"""
 WITH pick AS MATERIALIZED (
-    SELECT ticket_no FROM kora.tickets
+    SELECT * FROM kora.tickets
     WHERE workspace_id = $1 AND assigned_to_actor_id = $2 AND queue_state = 1
     ORDER BY rank, created_at, ticket_no LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED
 )
 SELECT coalesce(json_agg(json_build_array({READY_COLUMNS}) ORDER BY t.rank, t.created_at, t.ticket_no), '[]')::text
-FROM pick JOIN kora.tickets AS t USING (ticket_no)
+FROM pick AS t
 """
 
 _READY_BUT: Final = _READY.replace(

@@ -71,8 +71,8 @@ class PostgresWriter(Writer):
     def _open_turn(self, incarnation: int, *, careful: bool) -> turns.OpenTurn:
         place, runtime_id = self._place, self._runtime.runtime_id
         bound = (place.workspace_id, runtime_id, place.actor_id)
-        row: tuple[Any, ...] = self._connection.execute(OPEN_TURN, bound).fetchone() or (None,) * 7
-        found, now_us, xact_id, last_seq, last_hash, has_dependencies, any_due = row
+        row: tuple[Any, ...] = self._connection.execute(OPEN_TURN, bound).fetchone() or (None,) * 6
+        found, now_us, xact_id, last_seq, last_hash, any_due = row
         self._refuse(found, incarnation)
         self._connection.begun_as(xact_id)
         return turns.OpenTurn(
@@ -93,7 +93,6 @@ class PostgresWriter(Writer):
                 now_us=now_us,
                 head=(last_seq, bytes(last_hash)),
             ),
-            has_dependencies=has_dependencies,
             any_due=any_due,
             says_seen=self._is_seen_due(),
             careful=careful,

@@ -135,9 +135,9 @@ def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
     if turn.say.settle_presences.execute(turn.connection, (turn.now_us,), presences) != len(ends):
         raise ValueError("its attempt had no presence mark any more")
     attempts = json_array([end.settlement.key.work_attempt_id for end in ends])
-    turn.connection.execute(turn.say.end_operations, (turn.now_us, attempts))
+    ended = turn.connection.execute(turn.say.end_operations, (turn.now_us, attempts))
     turn.log.extend(told)
-    if turn.has_dependencies:
+    if ended.fetchone()[0] if turn.has_dependencies is None else turn.has_dependencies:
         dependents.failed(turn, _that_came_to(Status.FAILED_TERMINAL, ends))
         dependents.completed(turn, _that_came_to(Status.COMPLETED, ends))
     return list(ends)

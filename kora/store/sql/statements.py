@@ -75,7 +75,7 @@ class TurnStatements:
     settle_presences: ManyRows
     """shared: now; rows: attempt, its end as JSON"""
     end_operations: str
-    """now, attempts"""
+    """now, attempts → whether there is any dependency, if the turn did not know when it was opened"""
 
     run_out: str
     """workspace, now → what is held with its lease run out, locked, without what somebody else has locked"""

@@ -66,8 +66,9 @@ class OpenTurn:
     log: ChainLog
     claimed: dict[str, Claimed]
     """what the writer remembers of its claims, by work attempt; those of this turn are added"""
-    has_dependencies: bool = True
-    """whether any ticket of the file waits, or waited, for another"""
+    has_dependencies: bool | None = None
+    """whether any ticket of the file waits, or waited, for another; None where others write meanwhile, so that it is
+    not to be told before the tickets that end are locked"""
     any_ran_out: bool = True
     any_due: bool = True
     """whether a lease had run out, and a dated ticket of this actor was due, when the turn began"""
