@@ -8,20 +8,19 @@ transaction to another of its own connections.
 from __future__ import annotations
 
 import os
-import re
 import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from functools import lru_cache
 from random import Random
 from typing import Any, Final, NoReturn
 
 import psycopg
-from psycopg import RawCursor, sql
+from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from kora.errors import StoreUnavailableError, StoreUnreachableError
+from kora.store.postgres.bare import ANSWER_SECONDS, Waiting, steps
 from kora.store.postgres.board_statements import OPEN_CHAIN
 from kora.store.postgres.errors import translate, translated
 from kora.store.sql.place import Cursor, Mark
@@ -29,58 +28,35 @@ from kora.store.sql.place import Cursor, Mark
 LOCK_SECONDS: Final = 1.0
 """how long a statement waits for a row that somebody else has locked"""
 STATEMENT_SECONDS: Final = 5.0
-"""how long the server may take for a statement of a change, before it breaks the change off"""
+"""how long the server may take for a statement of a change, with what it waits for, before it ends it"""
 IDLE_SECONDS: Final = 5.0
 """how long the server lets a change lie, whoever made it being frozen or cut off, before it undoes it"""
-ANSWER_SECONDS: Final = 8.0
-"""how long an answer is waited for, before the server counts as out of reach"""
 CONNECT_SECONDS: Final = 2
 PAUSE_LEAST_SECONDS: Final = 0.05
 PAUSE_MOST_SECONDS: Final = 2.0
 """between two tries to connect, doubling from the least and scattered: meanwhile every call fails at once"""
 OUTCOME_SECONDS: Final = 1.0
-OUTCOME_PATIENT_SECONDS: Final = 30.0
 """how long is asked what became of a commit whose answer was lost"""
-_PREPARED_FROM: Final = 2
-"""a statement that is executed more often is planned once, as long as the connection lives"""
+PATIENT_SECONDS: Final = 30.0
+"""how much longer a person's change waits, for a lock, an answer and an outcome: a person would only try again"""
 _OUTCOME_PAUSE_SECONDS: Final = 0.05
 
+# Whatever the server's default is: a statement has to see what the one before it waited for.
 _BEGIN: Final = (
-    f"BEGIN; SET LOCAL lock_timeout = '{{lock:g}}s'; SET LOCAL statement_timeout = '{STATEMENT_SECONDS:g}s';"
+    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL lock_timeout = '{lock:g}s';"
+    " SET LOCAL statement_timeout = '{statement:g}s';"
     f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS:g}s'"
 )
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _OUTCOME: Final = "SELECT pg_xact_status($1::xid8)"
-_PLACE: Final = re.compile(r"\$(\d+)")
+_IS_THERE: Final = """
+SELECT EXISTS (SELECT 1 FROM kora.events AS e JOIN kora.workspaces AS w ON w.workspace_id = e.workspace_id
+               WHERE e.workspace_id = $1 AND e.seq > ($2::bigint + w.seq_shift) << 22
+                 AND e.seq < ($2::bigint + w.seq_shift + 1) << 22
+                 AND e.chain_id = $3 AND e.chain_seq = $4 AND e.this_event_hash = $5)
+"""
 _NOW: Final = "SELECT kora.now_us()"
 _VERSION: Final = "SELECT pg_current_snapshot()::text"
-
-
-class _Waiting(psycopg.Connection[tuple[Any, ...]]):
-    """Waits no longer for an answer than it may."""
-
-    answer_seconds = ANSWER_SECONDS
-
-    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
-        try:
-            return super().wait(gen, interval, timeout or self.answer_seconds)
-        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - it has no public name
-            # What comes later would be taken for the answer to something else.
-            self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {self.answer_seconds:g} s") from error
-
-
-@lru_cache(maxsize=512)
-def steps(text: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """The single statements of a text, each with the places of the values that it takes, numbered anew."""
-    return tuple(map(_step, text.split(";\n")))
-
-
-def _step(statement: str) -> tuple[str, tuple[int, ...]]:
-    used = sorted({int(place) for place in _PLACE.findall(statement)})
-    numbers = {place: number for number, place in enumerate(used, 1)}
-    renumbered = _PLACE.sub(lambda match: f"${numbers[int(match[1])]}", statement)
-    return renumbered, tuple(place - 1 for place in used)
 
 
 class PostgresConnection:
@@ -99,17 +75,18 @@ class PostgresConnection:
             keepalives_count=3,
             tcp_user_timeout=round(ANSWER_SECONDS * 1_000),
         )
-        self._begin = _BEGIN.format(lock=OUTCOME_PATIENT_SECONDS if is_patient else LOCK_SECONDS)
-        self._outcome_seconds = OUTCOME_PATIENT_SECONDS if is_patient else OUTCOME_SECONDS
-        self._is_patient = is_patient
+        more = PATIENT_SECONDS if is_patient else 0.0
+        self._begin = _BEGIN.format(lock=LOCK_SECONDS + more, statement=STATEMENT_SECONDS + more)
+        self._answer_seconds = ANSWER_SECONDS + more
+        self._outcome_seconds = OUTCOME_SECONDS + more
         self._random = Random()
         self._failures = 0
         self._next_try = 0.0
-        self._bare: _Waiting | None = None
-        self._is_interrupted = False
+        self._bare: Waiting | None = None
         self._xact_id: str | None = None
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
         self._is_committing = False
+        self._proof: tuple[str, int, bytes] | None = None
         self._seen = ""
 
     # --- statements ---
@@ -147,7 +124,7 @@ class PostgresConnection:
         """
         with self.translated():
             bare = self._begun(self._begin)
-            self._xact_id = None
+            self._xact_id = self._proof = None
             self._is_committing = False
             try:
                 yield
@@ -163,7 +140,7 @@ class PostgresConnection:
                 self._roll_back(bare)
                 raise
 
-    def _commit(self, bare: _Waiting) -> None:
+    def _commit(self, bare: Waiting) -> None:
         self._is_committing = True
         said = bare.execute("COMMIT", prepare=False)
         pipeline, self._pipeline = self._pipeline, None
@@ -222,6 +199,10 @@ class PostgresConnection:
         """The number of the transaction under way: by it can be asked what became of it, should the answer be lost."""
         self._xact_id = xact_id
 
+    def proven_by(self, chain_id: str, tail: Mark) -> None:
+        """The last event of the transaction under way: if it is there, that was committed."""
+        self._proof = (chain_id, *tail)
+
     def changed(self) -> bool:
         """Whether anybody has committed since this was last asked, in whatever database of the server: a hint."""
         with self.translated():
@@ -246,7 +227,7 @@ class PostgresConnection:
 
     # --- the connection itself ---
 
-    def _live(self) -> _Waiting:
+    def _live(self) -> Waiting:
         """The connection; a new one where there is none. Raises `StoreUnavailableError` while none is to be had."""
         if self._bare is not None and not self._bare.closed:
             return self._bare
@@ -255,32 +236,19 @@ class PostgresConnection:
         if left > 0:
             raise StoreUnreachableError(f"{self._name} is out of reach; it is tried again in {left:.1f} s")
         try:
-            self._bare = self._connected()
+            self._bare = Waiting.opened(self.conninfo, self._answer_seconds)
         except psycopg.Error as error:
             self._open_circuit()
             self._raise(error)
         self._failures = 0
         return self._bare
 
-    def _connected(self) -> _Waiting:
-        bare = _Waiting.connect(self.conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
-        if self._bare_pid(bare) == bare.info.backend_pid:
-            # Nobody stands between who could hand the next transaction to another session, in which what was prepared
-            # is not, or is something else: a proxy that pools has told a number of its own.
-            bare.prepare_threshold = _PREPARED_FROM
-        return bare
-
-    @staticmethod
-    def _bare_pid(bare: _Waiting) -> int:
-        row = bare.execute("SELECT pg_backend_pid()").fetchone()
-        return 0 if row is None else int(row[0])
-
     def _open_circuit(self) -> None:
         pause = min(PAUSE_MOST_SECONDS, PAUSE_LEAST_SECONDS * 2.0 ** min(self._failures, 10))
         self._failures += 1
         self._next_try = time.monotonic() + pause * self._random.uniform(0.5, 1.0)
 
-    def _begun(self, begin: str) -> _Waiting:
+    def _begun(self, begin: str) -> Waiting:
         """A connection with a transaction open. One that had died unnoticed is replaced: nothing was done on it yet."""
         bare = self._live()
         try:
@@ -292,7 +260,7 @@ class PostgresConnection:
             bare.execute(begin)
         return bare
 
-    def _roll_back(self, bare: _Waiting) -> None:
+    def _roll_back(self, bare: Waiting) -> None:
         try:
             bare.execute("ROLLBACK")
         except psycopg.Error:
@@ -303,29 +271,37 @@ class PostgresConnection:
         """Nothing, if the transaction under way was committed after all. Raises what came of it otherwise."""
         if self._bare is not None:
             self._bare.close()
-        if self._xact_id is not None:
-            give_up_at = time.monotonic() + self._outcome_seconds
-            while time.monotonic() < give_up_at:
-                outcome = self._outcome(self._xact_id)
-                if outcome == "committed":
-                    return
-                if outcome == "aborted":
-                    raise StoreUnavailableError(
-                        f"{self._name}: the connection was lost before a change was committed; nothing was changed"
-                    ) from error
-                time.sleep(_OUTCOME_PAUSE_SECONDS)
+        give_up_at = time.monotonic() + self._outcome_seconds
+        while self._xact_id is not None and self._proof is not None and time.monotonic() < give_up_at:
+            is_committed = self._is_committed(self._xact_id, self._proof)
+            if is_committed:
+                return
+            if is_committed is False:
+                raise StoreUnavailableError(
+                    f"{self._name}: the connection was lost before a change was committed; nothing was changed"
+                ) from error
+            time.sleep(_OUTCOME_PAUSE_SECONDS)
         raise StoreUnavailableError(
             f"{self._name} is out of reach since the end of a change, which may or may not have been made: look before"
             " you repeat it"
         ) from error
 
-    def _outcome(self, xact_id: str) -> str | None:
-        """What became of a transaction; None while that is not to be had."""
+    def _is_committed(self, xact_id: str, proof: tuple[str, int, bytes]) -> bool | None:
+        """Whether a transaction was committed; None while that is not to be had.
+
+        A crash gives the number of a transaction that had not come to the disk to another one. So a number that was
+        committed is only a reason to look whether the event is there.
+        """
         try:
-            row = self.execute(_OUTCOME, (xact_id,)).fetchone()
+            (outcome,) = self.execute(_OUTCOME, (xact_id,)).fetchone()
+            if outcome == "aborted":
+                return False
+            if outcome != "committed":
+                return None
+            (is_there,) = self.execute(_IS_THERE, (self._workspace_id, int(xact_id), *proof)).fetchone()
         except (psycopg.Error, StoreUnavailableError):
             return None
-        return None if row is None else str(row[0])
+        return bool(is_there)
 
     def _raise(self, error: psycopg.Error) -> NoReturn:
         raise translate(error, self._name) or error from error

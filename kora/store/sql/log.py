@@ -88,3 +88,4 @@ class ChainLog:
         self.flush()
         if self._tail != self._begun_at:
             self._connection.execute(self._say.move_chain_head, (self._workspace_id, self._chain_id, *self._tail))
+            self._connection.proven_by(self._chain_id, self._tail)

@@ -69,6 +69,9 @@ class Connection(Executing, Protocol):
     def look_no_more(self) -> None:
         """What is executed from here to the commit may be answered together with it; until then nobody looks at it."""
 
+    def proven_by(self, chain_id: str, tail: Mark) -> None:
+        """Be told the last event of the transaction under way: if it is there, the transaction was committed."""
+
     def changed(self) -> bool:
         """Whether somebody else may have committed since this was last asked, or since the connection was made."""
 

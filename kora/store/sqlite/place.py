@@ -114,6 +114,9 @@ class SqliteConnection:
     def look_no_more(self) -> None:
         """Nothing: an answer costs no way."""
 
+    def proven_by(self, chain_id: str, tail: Mark) -> None:
+        """Nothing: no answer to a commit is ever lost."""
+
     def changed(self) -> bool:
         """Whether another connection has committed since this was last asked, or since this one was made.
 

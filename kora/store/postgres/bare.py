@@ -1,0 +1,56 @@
+"""The driver's connection, as Kora needs it: it waits for no answer for ever, and takes one statement at a time."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final, Self
+
+import psycopg
+from psycopg import RawCursor
+
+ANSWER_SECONDS: Final = 8.0
+"""how long an answer is waited for, before the server counts as out of reach"""
+
+_PREPARED_FROM: Final = 2
+"""a statement that is executed more often is planned once, as long as the connection lives"""
+_PLACE: Final = re.compile(r"\$(\d+)")
+
+
+class Waiting(psycopg.Connection[tuple[Any, ...]]):
+    """Waits no longer for an answer than it may."""
+
+    answer_seconds = ANSWER_SECONDS
+
+    @classmethod
+    def opened(cls, conninfo: str, answer_seconds: float) -> Self:
+        """A connection on which each statement commits itself. Raises what psycopg raises."""
+        bare = cls.connect(conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
+        bare.answer_seconds = answer_seconds
+        if bare.execute("SELECT pg_backend_pid()").fetchone() == (bare.info.backend_pid,):
+            # Nobody stands between who could hand the next transaction to another session, in which what was prepared
+            # is not, or is something else: a proxy that pools has told a number of its own.
+            bare.prepare_threshold = _PREPARED_FROM
+        return bare
+
+    def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
+        """As psycopg does; `OperationalError` when the answer does not come in time, and the connection is no more."""
+        try:
+            return super().wait(gen, interval, timeout or self.answer_seconds)
+        except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - it has no public name
+            # What comes later would be taken for the answer to something else.
+            self.pgconn.finish()
+            raise psycopg.OperationalError(f"no answer within {self.answer_seconds:g} s") from error
+
+
+@lru_cache(maxsize=512)
+def steps(text: str) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """The single statements of a text, each with the places of the values that it takes, numbered anew."""
+    return tuple(map(_step, text.split(";\n")))
+
+
+def _step(statement: str) -> tuple[str, tuple[int, ...]]:
+    used = sorted({int(place) for place in _PLACE.findall(statement)})
+    numbers = {place: number for number, place in enumerate(used, 1)}
+    renumbered = _PLACE.sub(lambda match: f"${numbers[int(match[1])]}", statement)
+    return renumbered, tuple(place - 1 for place in used)
