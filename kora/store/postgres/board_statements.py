@@ -27,6 +27,8 @@ ORDER BY ticket_no FOR SHARE
 
 _NEW: Final = "d.ticket_no > $1 AND d.ticket_no < (($1::bigint >> 40) + 1) << 40"
 
+# A ticket is locked behind what it waits for, as it is when one of those ends: in another order, the two would wait
+# for each other.
 BOARD: Final = BoardStatements(
     log=LOG,
     dependents=DEPENDENTS,
@@ -76,6 +78,10 @@ SELECT DISTINCT b.ticket_no FROM kora.dependencies AS d JOIN kora.tickets AS b O
 WHERE {_NEW} AND b.sea_status = 'failed_terminal' ORDER BY b.ticket_no
 """,
     ticket=f"""
+SELECT 1 FROM kora.tickets WHERE ticket_no IN (
+    SELECT d.blocker_no FROM kora.dependencies AS d JOIN kora.tickets AS t ON t.ticket_no = d.ticket_no
+    WHERE t.ticket_id = $1 AND t.workspace_id = $2
+) ORDER BY ticket_no FOR SHARE;
 SELECT 1 FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2 FOR NO KEY UPDATE;
 {TICKET}
 """,
@@ -84,8 +90,6 @@ SELECT b.ticket_id FROM kora.dependencies AS d JOIN kora.tickets AS b ON b.ticke
 WHERE d.ticket_no = $1 AND b.sea_status NOT IN ('completed', 'failed_terminal') ORDER BY d.blocker_no
 """,
     drop_failed_blockers="""
-SELECT 1 FROM kora.tickets WHERE ticket_no IN (SELECT blocker_no FROM kora.dependencies WHERE ticket_no = $1)
-ORDER BY ticket_no FOR SHARE;
 DELETE FROM kora.dependencies AS d USING kora.tickets AS b
 WHERE d.ticket_no = $1 AND b.ticket_no = d.blocker_no AND b.sea_status = 'failed_terminal'
 """,
