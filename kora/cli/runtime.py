@@ -81,7 +81,7 @@ def migrate(
         message = f"only PostgreSQL has roles; the store is {url}, and its file's permissions say who may open it"
         raise typer.BadParameter(message, ctx=context, param_hint=named)
     if print_roles:
-        say(roles_sql(url, runtime_role=runtime_role))
+        say(roles_sql(url, workspace_id=runtime.workspace, runtime_role=runtime_role))
         return 0
     before, after = bring_up_to_date(url, workspace_id=runtime.workspace, runtime_role=runtime_role)
     if before == after:

@@ -47,9 +47,14 @@ def has_roles(url: str) -> bool:
     return is_postgres(url)
 
 
-def roles_sql(url: str, *, runtime_role: str | None = None) -> str:
+def roles_sql(url: str, *, workspace_id: str, runtime_role: str | None = None) -> str:
     """The SQL with which an administrator makes the store's roles. Raises `StoreUnusableError` where it has none."""
-    raise StoreUnusableError(f"{shown_url(url)}: a file has no roles, and so no {runtime_role or 'role of a runtime'}")
+    if not is_postgres(url):
+        raise StoreUnusableError(f"{shown_url(url)}: a file has no roles")
+    from kora.store.postgres.roles import roles_sql as roles_sql_postgres  # noqa: PLC0415 - psycopg costs 100 ms
+
+    name = shown_url(url)
+    return roles_sql_postgres(checked_url(url), name, workspace_id=workspace_id, runtime_role=runtime_role)
 
 
 def sqlite_path(url: str) -> Path:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from psycopg import errors
+
+from kora.errors import RefusedError
 from kora.store.postgres.board_statements import BOARD, WAKE_POLLERS
 from kora.store.postgres.listening import channel
 from kora.store.postgres.place import PostgresPlace
@@ -21,6 +24,11 @@ class PostgresBoard(Board):
 
     @contextmanager
     def _changing(self, who: str) -> Iterator[Change]:
-        with super()._changing(who) as change:
-            yield change
-            change.connection.execute(WAKE_POLLERS, (self._channel,))
+        try:
+            with super()._changing(who) as change:
+                yield change
+                change.connection.execute(WAKE_POLLERS, (self._channel,))
+        except errors.UniqueViolation as error:
+            if error.diag.constraint_name != "tickets_ticket_id_key":
+                raise
+            raise RefusedError("nothing was added: another workspace has a ticket of one of these ids") from error

@@ -104,9 +104,9 @@ class PostgresConnection:
         cursor.executemany(statement, rows)
         return cursor
 
-    def grant(self, statement: str, role: str) -> None:
-        """Carry out a statement in which `{role}` stands for a role's name."""
-        self._live().execute(sql.SQL(statement).format(role=sql.Identifier(role)))
+    def carry_out(self, statement: sql.Composed) -> None:
+        """Carry out a statement that has its values in it."""
+        self._live().execute(statement)
 
     # --- transactions ---
 

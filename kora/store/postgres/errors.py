@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -49,7 +50,7 @@ _UNAVAILABLE: Final = {
 _UNUSABLE: Final = {
     "3D000": "has no such database; create it, or name another in the URL",
     "28P01": "refuses the password; see PGPASSWORD, or ~/.pgpass",
-    "28000": "does not let this role in; see pg_hba.conf",
+    "28000": "does not let this role in; see `kora-actors migrate --print-roles`, and pg_hba.conf",
     "42501": "does not let this role do that: see `kora-actors migrate --print-roles`, and `--runtime-role`",
     "42P01": "does not have the tables that Kora made; run `kora-actors migrate`",
     "42703": "does not have the columns that Kora made; run `kora-actors migrate`",
@@ -59,6 +60,15 @@ _UNUSABLE: Final = {
     "XX002": "found an index damaged; reindex it",
 }
 """by SQLSTATE"""
+
+# Of a connection that was refused psycopg has the words only; a server that says them in another language counts as out
+# of reach, with its words in the message.
+_REFUSED: Final = (
+    (re.compile(r'database ".*" does not exist|no such database'), "3D000"),
+    (re.compile(r"password authentication failed|no password supplied|SASL authentication failed"), "28P01"),
+    (re.compile(r'role ".*" (does not exist|is not permitted to log in)|no pg_hba\.conf entry|no such user'), "28000"),
+    (re.compile(r'permission denied for database ".*"'), "42501"),
+)
 
 _MEANINGS: Final[dict[type[StoreError], dict[str, str]]] = {
     StoreLockedError: _LOCKED,
@@ -71,14 +81,9 @@ _OUT_OF_REACH: Final = ("08", "57P", "53", "58")
 """classes of SQLSTATE: the connection, a server that comes or goes, its resources, its system"""
 
 
-def is_unusable(error: psycopg.Error) -> bool:
-    """Whether a person must act before it can work."""
-    return error.sqlstate in _UNUSABLE
-
-
 def translate(error: psycopg.Error, name: str) -> StoreError | None:
     """The same fault in Kora's words; None for what only a fault in Kora itself can cause."""
-    state = error.sqlstate or ""
+    state = error.sqlstate or _state_said(error)
     said = _first_line(error)
     for kind, meanings in _MEANINGS.items():
         if state in meanings:
@@ -100,6 +105,10 @@ def translated(name: str) -> Iterator[None]:
         if known is None:
             raise
         raise known from error
+
+
+def _state_said(error: psycopg.Error) -> str:
+    return next((state for said, state in _REFUSED if said.search(str(error))), "")
 
 
 def _first_line(error: psycopg.Error) -> str:

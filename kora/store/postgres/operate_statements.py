@@ -17,9 +17,11 @@ ROW: Final = """
 {0}.dispatch_result, {0}.dispatch_error, {0}.allocated_at, {0}.ended_at
 """
 
+# As an array, of which a few are expected; of a list in JSON a hundred, for which the whole of a small board is read.
+_ASKED: Final = "ticket_id = ANY (ARRAY(SELECT asked.said ->> 0 FROM json_array_elements($1::json) AS asked(said)))"
+
 STANDING: Final = f"""
-SELECT 1 FROM kora.tickets WHERE workspace_id = $2
-    AND ticket_id IN (SELECT asked.said ->> 0 FROM json_array_elements($1::json) AS asked(said))
+SELECT 1 FROM kora.tickets WHERE workspace_id = $2 AND {_ASKED}
 ORDER BY ticket_no FOR NO KEY UPDATE;
 SELECT coalesce(
            t.claim_fence_token = (asked.said ->> 1)::bigint AND t.work_attempt_id = asked.said ->> 2 AND t.holder = $3
@@ -31,7 +33,7 @@ SELECT coalesce(
         WHERE numbered.work_attempt_id = asked.said ->> 2),
        {ROW.format("own")}, {ROW.format("same")}
 FROM json_array_elements($1::json) WITH ORDINALITY AS asked(said, place)
-LEFT JOIN kora.tickets AS t ON t.ticket_id = asked.said ->> 0 AND t.workspace_id = $2
+LEFT JOIN kora.tickets AS t ON t.ticket_id = asked.said ->> 0 AND t.workspace_id = $2 AND t.{_ASKED}
 LEFT JOIN kora.operations AS own ON own.work_attempt_id = asked.said ->> 2
     AND own.sequence_within_attempt = (asked.said ->> 3)::integer AND own.ticket_no = t.ticket_no
 LEFT JOIN kora.operations AS same ON same.ticket_no = t.ticket_no AND same.once_id = asked.said ->> 4

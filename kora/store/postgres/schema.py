@@ -9,7 +9,7 @@ from kora.errors import StoreUnusableError
 from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.errors import translated
 from kora.store.postgres.place import PostgresPlace
-from kora.store.postgres.turn_statements import MAKE_CHAIN
+from kora.store.postgres.roles import admission, check_runtime_role
 
 REVISION: Final = "0001"
 OLDEST_SERVER: Final = 150_000
@@ -20,17 +20,9 @@ SELECT current_setting('server_version_num')::integer, current_setting('server_e
 """
 _REVISION: Final = "SELECT version_num FROM kora.alembic_version"
 
-_REGISTER_WORKSPACE: Final = """
-INSERT INTO kora.workspaces (workspace_id, created_at) VALUES ($1, kora.now_us()) ON CONFLICT DO NOTHING
-"""
 _REGISTER_ACTOR: Final = """
 INSERT INTO kora.actor_registry (workspace_id, actor_id, actor_kind, registered_at)
 VALUES ($1, $2, 'kora', kora.now_us()) ON CONFLICT DO NOTHING
-"""
-_ADMIT: Final = """
-INSERT INTO kora.workspace_roles (role_name, workspace_id, workspace_no)
-SELECT coalesce($2::name, current_user), workspace_id, workspace_no FROM kora.workspaces WHERE workspace_id = $1
-ON CONFLICT DO NOTHING
 """
 
 # What this role sees of the workspace, and whether a restored log is ahead of the server's transactions.
@@ -44,20 +36,6 @@ FROM kora.workspaces WHERE workspace_id = $1
 """
 _SHIFT_SEQ: Final = "UPDATE kora.workspaces SET seq_shift = seq_shift + $2 WHERE workspace_id = $1"
 
-GRANTS: Final = (
-    "GRANT USAGE ON SCHEMA kora TO {role}",
-    "GRANT SELECT ON ALL TABLES IN SCHEMA kora TO {role}",
-    # An event is written once and never changed; whoever archives has the role that owns the schema.
-    """
-GRANT INSERT ON kora.actor_registry, kora.runtimes, kora.tickets, kora.objectives, kora.operations, kora.events,
-    kora.chains, kora.dependencies, kora.tallies TO {role}
-""",
-    "GRANT UPDATE ON kora.runtimes, kora.tickets, kora.operations, kora.chains, kora.tallies TO {role}",
-    "GRANT UPDATE (claim_permission, seq_shift) ON kora.workspaces TO {role}",
-    "GRANT DELETE ON kora.dependencies TO {role}",
-)
-"""what a runtime, and whoever works on its board, may do"""
-
 
 def migrate(url: str, name: str, *, workspace_id: str, runtime_role: str | None) -> tuple[str | None, str]:
     """The database is at this Kora's revision, the workspace is there, and this role, or also another, may work in it.
@@ -68,24 +46,23 @@ def migrate(url: str, name: str, *, workspace_id: str, runtime_role: str | None)
         StoreUnusableError: it is of a newer Kora, or the role may not do that.
         StoreUnavailableError: the server is out of reach.
     """
-    from kora.store.postgres.migrations.run import upgrade  # noqa: PLC0415 - SQLAlchemy costs 200 ms
+    from kora.store.postgres.migrations.run import ONE_AT_A_TIME, upgrade  # noqa: PLC0415 - SQLAlchemy costs 200 ms
 
     with closing(PostgresConnection(url, name, workspace_id, is_patient=True)) as connection:
         with translated(name):
             before = _revision(connection, name)
         if before is not None and before > REVISION:
             raise StoreUnusableError(_of_another(name, before))
+        if runtime_role is not None:
+            with translated(name):
+                check_runtime_role(connection, name, runtime_role)
         if before != REVISION:
             with translated(name):
                 upgrade(connection.conninfo)
         with connection.writing():
-            connection.execute(_REGISTER_WORKSPACE, (workspace_id,))
-            connection.execute(_ADMIT, (workspace_id, None))
-            connection.execute(MAKE_CHAIN, (workspace_id, f"workspace:{workspace_id}"))
-            if runtime_role is not None:
-                connection.execute(_ADMIT, (workspace_id, runtime_role))
-                for grant in GRANTS:
-                    connection.grant(grant, runtime_role)
+            connection.execute(ONE_AT_A_TIME)
+            for step in admission(workspace_id, runtime_role):
+                connection.carry_out(step)
     return before, REVISION
 
 
@@ -123,11 +100,19 @@ def _check_workspace(connection: PostgresConnection, place: PostgresPlace) -> No
 def _revision(connection: PostgresConnection, name: str) -> str | None:
     """At which revision the database is; None: Kora has nothing in it. Raises `StoreUnusableError` for an unfit one."""
     version, encoding, is_there = _one(connection, _SERVER)
-    if version < OLDEST_SERVER:
-        raise StoreUnusableError(f"{name} is PostgreSQL {version // 10_000}; a store needs 15 or later")
-    if encoding != "UTF8":
-        raise StoreUnusableError(f"{name} is encoded in {encoding}; create a database with ENCODING 'UTF8'")
+    why = unfit(version, encoding)
+    if why is not None:
+        raise StoreUnusableError(f"{name} {why}")
     return str(_one(connection, _REVISION)[0]) if is_there else None
+
+
+def unfit(version: int, encoding: str) -> str | None:
+    """Why no store can be on a server of this version and encoding; None if one can."""
+    if version < OLDEST_SERVER:
+        return f"is PostgreSQL {version // 10_000}; a store needs 15 or later"
+    if encoding != "UTF8":
+        return f"is encoded in {encoding}; create a database with ENCODING 'UTF8'"
+    return None
 
 
 def _of_another(name: str, revision: str | None) -> str:

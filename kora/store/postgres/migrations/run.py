@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import psycopg
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
+from psycopg import errors
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-# Of two that migrate at once the second waits here, and finds the first one's work done. The lock ends with the
-# transaction.
-_ONE_AT_A_TIME: Final = (
+ONE_AT_A_TIME: Final = "LOCK TABLE kora.alembic_version IN EXCLUSIVE MODE"
+"""of two that migrate at once the second waits here, and finds the first's work done; it ends with the transaction"""
+
+_MAKE_LOCK: Final = (
     "CREATE SCHEMA IF NOT EXISTS kora",
     """
 CREATE TABLE IF NOT EXISTS kora.alembic_version (
     version_num varchar(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 )
 """,
-    "LOCK TABLE kora.alembic_version IN EXCLUSIVE MODE",
 )
+_TRIES: Final = 5
 
 
 def upgrade(conninfo: str) -> None:
@@ -29,6 +32,15 @@ def upgrade(conninfo: str) -> None:
 
     What psycopg raises leaves unwrapped.
     """
+    for _ in range(_TRIES - 1):
+        # Of two that make a schema of one name at once PostgreSQL refuses the second, once the first has done.
+        with suppress(errors.UniqueViolation):
+            _upgrade(conninfo)
+            return
+    _upgrade(conninfo)
+
+
+def _upgrade(conninfo: str) -> None:
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://", creator=lambda: psycopg.connect(conninfo), poolclass=NullPool
     )
@@ -37,7 +49,7 @@ def upgrade(conninfo: str) -> None:
     config.set_main_option("path_separator", "os")
     try:
         with engine.begin() as connection:
-            for statement in _ONE_AT_A_TIME:
+            for statement in (*_MAKE_LOCK, ONE_AT_A_TIME):
                 connection.exec_driver_sql(statement)
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

@@ -182,7 +182,7 @@ def test_the_roles_are_sql_for_a_pipe(kora, monkeypatch):
     done = kora("migrate", "--print-roles", "--runtime-role", "a")
 
     assert (done.code, done.out, done.err) == (0, "CREATE ROLE a;\n--\n", "")
-    assert asked == [(SERVER, {"runtime_role": "a"})]
+    assert asked == [(SERVER, {"workspace_id": "w", "runtime_role": "a"})]
 
 
 def test_the_role_that_is_named_is_handed_on(kora, monkeypatch):
@@ -191,7 +191,7 @@ def test_the_role_that_is_named_is_handed_on(kora, monkeypatch):
     monkeypatch.setattr(opening, "migrate", lambda url, **named: asked.append((url, named)) or (None, "0001"))
 
     assert kora("migrate", "--runtime-role", "a").code == 0
-    assert asked == [(SERVER, {"runtime_role": "a"})]
+    assert asked == [(SERVER, {"workspace_id": "w", "runtime_role": "a"})]
 
 
 def test_a_server_out_of_reach_ends_a_command_with_seven_and_one_line(kora, monkeypatch):

@@ -163,7 +163,8 @@ CREATE TABLE kora.chains (
 
 _DEPENDENCIES: Final = """
 CREATE TABLE kora.dependencies (
-    ticket_no bigint NOT NULL, blocker_no bigint NOT NULL, PRIMARY KEY (ticket_no, blocker_no)
+    ticket_no bigint NOT NULL, blocker_no bigint NOT NULL, PRIMARY KEY (ticket_no, blocker_no),
+    CHECK (ticket_no >> 40 = blocker_no >> 40)
 )
 """
 
@@ -238,11 +239,13 @@ ticket_no >> 40 = ANY (ARRAY(SELECT r.workspace_no FROM kora.workspace_roles AS 
 """
 _GUARDED: Final = {
     **dict.fromkeys(
-        ("actor_registry", "runtimes", "tickets", "events", "chains", "tallies", "archives"),
-        _OWN_WORKSPACES,
+        ("actor_registry", "runtimes", "events", "chains", "tallies", "archives"), (_OWN_WORKSPACES, _OWN_WORKSPACES)
     ),
-    **dict.fromkeys(("objectives", "operations", "dependencies"), _OWN_NUMBERS),
+    # Also by its number: whoever could take another workspace's next one would keep it from adding tickets.
+    "tickets": (_OWN_WORKSPACES, f"{_OWN_WORKSPACES} AND {_OWN_NUMBERS}"),
+    **dict.fromkeys(("objectives", "operations", "dependencies"), (_OWN_NUMBERS, _OWN_NUMBERS)),
 }
+"""of which rows a role sees each table, and which it may write there"""
 
 
 def upgrade() -> None:
@@ -265,10 +268,10 @@ def upgrade() -> None:
         *_INDEXES,
     ):
         op.execute(statement)
-    for table, condition in _GUARDED.items():
+    for table, (seen, written) in _GUARDED.items():
         op.execute(f"ALTER TABLE kora.{table} ENABLE ROW LEVEL SECURITY")
         op.execute(f"ALTER TABLE kora.{table} FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY own_workspace ON kora.{table} USING ({condition}) WITH CHECK ({condition})")
+        op.execute(f"CREATE POLICY own_workspace ON kora.{table} USING ({seen}) WITH CHECK ({written})")
     # These two their owner writes, when a workspace or a role is added; everybody else sees no row but their own.
     op.execute("ALTER TABLE kora.workspaces ENABLE ROW LEVEL SECURITY")
     op.execute(
