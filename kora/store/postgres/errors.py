@@ -55,6 +55,7 @@ _UNUSABLE: Final = {
     "42P01": "does not have the tables that Kora made; run `kora-actors migrate`",
     "42703": "does not have the columns that Kora made; run `kora-actors migrate`",
     "42883": "does not have the functions that Kora made; run `kora-actors migrate`",
+    "42P07": "has something of that name that Kora did not make; name a database of Kora's own",
     "3F000": "has no schema of Kora's; run `kora-actors migrate`",
     "XX001": "found its data damaged; restore it from a backup",
     "XX002": "found an index damaged; reindex it",
