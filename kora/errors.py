@@ -24,6 +24,7 @@ KoraError
     │   ├── StoreLockedError  another process writes; it will soon have done
     │   ├── StoreFullError    no room: worth another try once somebody has made room
     │   └── StoreUnreachableError    its server does not answer, or takes no more connections    exit 7
+    ├── CopyError             a board was not copied, or not to its end                          exit 1
     └── IncarnationLostError  a successor writes now; this writer must not
 """
 
@@ -172,6 +173,10 @@ class StoreUnreachableError(StoreUnavailableError):
     """The store's server does not answer, or takes no more connections; the message names it and says what to do."""
 
     exit_code = 7
+
+
+class CopyError(StoreError):
+    """A board was not copied, or not to its end; the message says why, and what to do."""
 
 
 class IncarnationLostError(StoreError):

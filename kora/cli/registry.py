@@ -26,6 +26,7 @@ BOARD: Final = {
     "report": Entry("report:report", "Show what was done, what failed, what needs a person."),
     "events": Entry("log:events", "Show the log, follow it, or verify it."),
     "archive": Entry("archive:archive", "Move old events out of the store."),
+    "copy": Entry("copy:copy", "Copy the board to another store."),
     "migrate": Entry("runtime:migrate", "Bring the store's schema up to date."),
 }
 """what needs no running runtime"""

@@ -188,10 +188,7 @@ class Reader(Protocol):
         """
 
     def changed(self) -> bool:
-        """Whether anybody has written since this was last asked: for followers, so that an idle log costs nothing.
-
-        It may be so without cause, above all the first time.
-        """
+        """Whether anybody has written since this was last asked, or perhaps nobody: so that an idle log costs nothing."""
 
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""

@@ -157,3 +157,19 @@ class ArchiveResult:
     """when the newest event that was moved had occurred"""
     first_left: LeftEvent | None = None
     """the first that was not old enough; None when all that stood in the log were"""
+
+
+@dataclass(frozen=True, slots=True)
+class CopyResult:
+    """What a copying brought over."""
+
+    source: str
+    target: str
+    """the stores, as messages name them"""
+    rows: Mapping[str, int]
+    """how many there are of each kind, at both ends"""
+    chains: int
+    events_verified: int
+    """in the target and the archived files; the source had the same"""
+    has_gone_on: bool
+    """whether an earlier run had begun it"""

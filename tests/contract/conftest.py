@@ -22,6 +22,7 @@ RUNTIME_ROLE = "kora_runtime"
 EMPTY = """
 DELETE FROM tickets; DELETE FROM objectives; DELETE FROM operations; DELETE FROM events; DELETE FROM dependencies;
 DELETE FROM tallies; DELETE FROM archives; DELETE FROM runtimes; DELETE FROM actor_registry;
+DELETE FROM unfinished_copies;
 DELETE FROM chains WHERE chain_id NOT LIKE 'workspace:%';
 UPDATE chains SET last_chain_seq = 0, last_event_hash = decode(repeat('00', 32), 'hex'),
     archived_chain_seq = 0, archived_event_hash = NULL;
@@ -85,6 +86,11 @@ class Place:
     def open_as_owner(self, workspace_id: str = WORKSPACE) -> Store:
         """As whoever may also archive."""
         return self.open(workspace_id)
+
+    @property
+    def url(self) -> str:
+        """As whoever may also copy a board here."""
+        raise NotImplementedError
 
     def make_fail(self, ticket_id: str) -> None:
         """From now on every change of this ticket's row is refused as the row's own fault."""
@@ -170,7 +176,11 @@ class SqlitePlace(Place):
         self._clock = clock
 
     def open(self, workspace_id: str = WORKSPACE, actor_id: str = ACTOR) -> Store:
-        return open_store(f"sqlite:///{self.path}", workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
+        return open_store(self.url, workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
+
+    @property
+    def url(self) -> str:
+        return f"sqlite:///{self.path}"
 
     def make_fail(self, ticket_id: str) -> None:
         self.ask(
@@ -237,6 +247,10 @@ class PostgresPlace(Place):
 
     def open_as_owner(self, workspace_id: str = WORKSPACE) -> Store:
         return self._open(SUPERUSER, workspace_id, ACTOR)
+
+    @property
+    def url(self) -> str:
+        return self._server.url(self.database)
 
     def make_fail(self, ticket_id: str) -> None:
         self._trigger("UPDATE ON tickets", f"old.ticket_id = '{ticket_id}'")
@@ -307,35 +321,38 @@ def clock() -> HandClock:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-def new_place(request, tmp_path, clock) -> Iterator[Callable[[], Place]]:
+def new_place(request, new_place_of) -> Callable[[], Place]:
     """Make a fresh, empty place for a store."""
+    return partial(new_place_of, request.param)
+
+
+@pytest.fixture
+def new_place_of(request, tmp_path, clock) -> Iterator[Callable[[str], Place]]:
+    """Make a fresh, empty place for a store of this kind."""
     numbers = itertools.count()
+    used: list[PostgresPlace] = []
 
     def on_sqlite() -> Place:
         directory = tmp_path / str(next(numbers))
         directory.mkdir()
         return SqlitePlace(directory, clock)
 
-    if request.param == "sqlite":
-        yield on_sqlite
-        return
-    spare, used = request.getfixturevalue("postgres_places"), []
-
     def on_postgres() -> Place:
+        spare = request.getfixturevalue("postgres_places")
         place = spare.pop() if spare else request.getfixturevalue("new_postgres_place")()
         place.begin(clock)
-        place.give_back = partial(give_back, place)
+        place.give_back = partial(give_back, place, spare)
         used.append(place)
         return place
 
-    def give_back(place: PostgresPlace) -> None:
+    def give_back(place: PostgresPlace, spare: list[PostgresPlace]) -> None:
         used.remove(place)
         place.end()
         spare.append(place)
 
-    yield on_postgres
+    yield lambda kind: on_sqlite() if kind == "sqlite" else on_postgres()
     for place in used:
-        give_back(place)
+        place.give_back()
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
 from kora.errors import StoreUnusableError
-from kora.store.postgres.connection import ANSWER_SECONDS, PostgresConnection
+from kora.store.postgres.bare import ANSWER_SECONDS
+from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.turn_statements import MAKE_CHAIN
 
 OWNER: Final = "kora"

@@ -10,6 +10,7 @@ from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.errors import translated
 from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.roles import admission, check_runtime_role
+from kora.store.sql.unfinished import check_finished
 
 REVISION: Final = "0001"
 OLDEST_SERVER: Final = 150_000
@@ -33,6 +34,11 @@ SELECT EXISTS (SELECT 1 FROM kora.workspace_roles WHERE role_name = current_user
        (SELECT max(seq) >> 22 FROM kora.events WHERE workspace_id = $1)
            - pg_snapshot_xmax(pg_current_snapshot())::text::bigint - seq_shift
 FROM kora.workspaces WHERE workspace_id = $1
+"""
+# Whether this role may write all that a board consists of: only whoever owns the tables may.
+_MAY_COPY_TO: Final = "SELECT has_table_privilege('kora.unfinished_copies', 'INSERT')"
+UNFINISHED_COPY: Final = """
+SELECT source, source_state, progress FROM kora.unfinished_copies WHERE workspace_id = $1
 """
 _SHIFT_SEQ: Final = "UPDATE kora.workspaces SET seq_shift = seq_shift + $2 WHERE workspace_id = $1"
 
@@ -74,13 +80,39 @@ def check(place: PostgresPlace) -> None:
         StoreUnavailableError: the server is out of reach.
     """
     with closing(place.connect()) as connection, translated(place.name):
-        revision = _revision(connection, place.name)
-        if revision != REVISION:
-            raise StoreUnusableError(_of_another(place.name, revision))
-        _check_workspace(connection, place)
+        is_registered, ahead = _checked_workspace(connection, place)
+        check_finished(connection, UNFINISHED_COPY, name=place.name, workspace_id=place.workspace_id)
+        with connection.writing():
+            if not is_registered:
+                connection.execute(_REGISTER_ACTOR, (place.workspace_id, place.actor_id))
+            if ahead is not None and ahead >= 0:
+                # Restored from another server: what comes from now on is to stand behind what is there.
+                connection.execute(_SHIFT_SEQ, (place.workspace_id, ahead + 1))
 
 
-def _check_workspace(connection: PostgresConnection, place: PostgresPlace) -> None:
+def check_source(place: PostgresPlace) -> None:
+    """The database has this workspace, and this role may read it. It is only looked at. Raises what `check` raises."""
+    with closing(place.connect()) as connection, translated(place.name):
+        _checked_workspace(connection, place)
+        check_finished(connection, UNFINISHED_COPY, name=place.name, workspace_id=place.workspace_id)
+
+
+def check_target(place: PostgresPlace) -> None:
+    """This role may copy a board to this workspace, which is there. Raises what `check` raises."""
+    with closing(place.connect()) as connection, translated(place.name):
+        _checked_workspace(connection, place)
+        if not _one(connection, _MAY_COPY_TO)[0]:
+            raise StoreUnusableError(
+                f"{place.name}: a board is copied by the role that owns Kora's tables, the one that ran"
+                " `kora-actors migrate`; this one may only work on it"
+            )
+
+
+def _checked_workspace(connection: PostgresConnection, place: PostgresPlace) -> tuple[bool, int | None]:
+    """Whether the actor is registered, and how far the log is ahead of the server's transactions."""
+    revision = _revision(connection, place.name)
+    if revision != REVISION:
+        raise StoreUnusableError(_of_another(place.name, revision))
     chain_id = f"workspace:{place.workspace_id}"
     row = connection.execute(_WORKSPACE, (place.workspace_id, place.actor_id, chain_id)).fetchone()
     if row is None or not (row[0] and row[2]):
@@ -89,12 +121,7 @@ def _check_workspace(connection: PostgresConnection, place: PostgresPlace) -> No
             " `kora-actors migrate` with this configuration, for another role with --runtime-role ROLE"
         )
     _, is_registered, _, ahead = row
-    with connection.writing():
-        if not is_registered:
-            connection.execute(_REGISTER_ACTOR, (place.workspace_id, place.actor_id))
-        if ahead is not None and ahead >= 0:
-            # Restored from another server: what comes from now on is to stand behind what is there.
-            connection.execute(_SHIFT_SEQ, (place.workspace_id, ahead + 1))
+    return is_registered, ahead
 
 
 def _revision(connection: PostgresConnection, name: str) -> str | None:

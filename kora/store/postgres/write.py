@@ -10,9 +10,11 @@ from kora.errors import StoreUnusableError
 from kora.store.port import RuntimeRecord
 from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.place import PostgresPlace
+from kora.store.postgres.schema import UNFINISHED_COPY
 from kora.store.postgres.turn_statements import ANY_RAN_OUT, MAKE_CHAIN, OPEN_TURN, RAISE_INCARNATION, SAY_ENDED, TURN
 from kora.store.sql import turn as turns
 from kora.store.sql.log import ChainLog
+from kora.store.sql.unfinished import check_finished
 from kora.store.sql.write import Writer
 
 
@@ -33,6 +35,7 @@ class PostgresWriter(Writer):
         runtime, workspace_id = self._runtime, self._place.workspace_id
         with self._connection.writing():
             row = (runtime.runtime_id, workspace_id, runtime.host, runtime.pid, runtime.version)
+            check_finished(self._connection, UNFINISHED_COPY, name=self._place.name, workspace_id=workspace_id)
             raised = self._connection.execute(RAISE_INCARNATION, row).fetchone()
             if raised is None:
                 raise StoreUnusableError(

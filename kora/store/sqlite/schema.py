@@ -13,14 +13,23 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from kora.errors import StoreLockedError, StoreUnusableError
+from kora.store.sql.unfinished import check_finished
 from kora.store.sqlite.clock import now_for_writing_us
 from kora.store.sqlite.connection import PATIENT_SECONDS, WRITER_SECONDS, connect, snapshot, writing
 from kora.store.sqlite.errors import translated
 from kora.store.sqlite.place import SqlitePlace
-from kora.store.sqlite.statements import IS_REGISTERED, LOOK, REGISTER_ACTOR, REGISTER_WORKSPACE, REVISION_OF_SCHEMA
+from kora.store.sqlite.statements import (
+    IS_REGISTERED,
+    IS_WORKSPACE,
+    LOOK,
+    REGISTER_ACTOR,
+    REGISTER_WORKSPACE,
+    REVISION_OF_SCHEMA,
+    UNFINISHED_COPY,
+)
 
-REVISION: Final = "0003"
-KNOWN_REVISIONS: Final = ("0001", "0002", REVISION)
+REVISION: Final = "0004"
+KNOWN_REVISIONS: Final = ("0001", "0002", "0003", REVISION)
 APPLICATION_ID: Final = 0x4B6F7261
 """'Kora' in SQLite's header, so that a database of something else is never taken for ours"""
 
@@ -49,8 +58,41 @@ def prepare(path: Path) -> tuple[str | None, str]:
 
 
 def register(place: SqlitePlace) -> None:
-    """The workspace, the actor and this boot's clock have their rows. Takes the write lock only when one is missing."""
-    patiently(lambda: _register(place))
+    """The workspace, the actor and this boot's clock have their rows. Takes the write lock only when one is missing.
+
+    Raises `StoreUnusableError` for a workspace that a board is still being copied to.
+    """
+    patiently(lambda: _register(place, is_copied_to=False))
+
+
+def register_to_copy(place: SqlitePlace) -> None:
+    """As `register`, for a workspace that a board is to be copied to, or is being copied to already."""
+    patiently(lambda: _register(place, is_copied_to=True))
+
+
+def check_source(path: Path, workspace_id: str) -> None:
+    """The file is a store of this revision, and has this workspace. It is only looked at.
+
+    Raises `StoreUnusableError` for any other, `StoreUnavailableError` when others kept it locked all the time.
+    """
+    if not path.exists():
+        raise StoreUnusableError(f"{path}: there is no such file, and so no board to be copied")
+    _admit(path)
+    patiently(lambda: _check_source(path, workspace_id))
+
+
+def _check_source(path: Path, workspace_id: str) -> None:
+    with closing(connect(path, wait_seconds=WRITER_SECONDS, query_only=True)) as connection:
+        revision = _revision(connection, path)
+        if revision != REVISION:
+            raise StoreUnusableError(
+                f"{path} is of schema revision {revision or 'none'}, and this Kora copies from {REVISION}; run"
+                " `kora-actors migrate` on it first"
+            )
+        with translated(path):
+            if connection.execute(IS_WORKSPACE, (workspace_id,)).fetchone() == (0,):
+                raise StoreUnusableError(f"{path}: has no workspace {workspace_id}; see [runtime] workspace")
+            check_finished(connection, UNFINISHED_COPY, name=str(path), workspace_id=workspace_id)
 
 
 def patiently(action: Callable[[], T]) -> T:
@@ -131,10 +173,12 @@ def _upgrade(path: Path) -> None:
         upgrade(lambda: connect(path, wait_seconds=WRITER_SECONDS))
 
 
-def _register(place: SqlitePlace) -> None:
+def _register(place: SqlitePlace, *, is_copied_to: bool) -> None:
     both = {"workspace_id": place.workspace_id, "actor_id": place.actor_id, "boot_id": place.time.boot_id()}
     with closing(place.connect_bare(wait_seconds=WRITER_SECONDS)) as connection:
         with translated(place.path):
+            if not is_copied_to:
+                check_finished(connection, UNFINISHED_COPY, name=place.name, workspace_id=place.workspace_id)
             if connection.execute(IS_REGISTERED, both).fetchone() == (1,):
                 return
         with writing(connection, place.path):

@@ -24,6 +24,10 @@ SELECT EXISTS (SELECT 1 FROM workspaces WHERE workspace_id = :workspace_id)
    AND EXISTS (SELECT 1 FROM clocks WHERE boot_id = :boot_id)
 """
 
+IS_WORKSPACE: Final = "SELECT EXISTS (SELECT 1 FROM workspaces WHERE workspace_id = ?)"
+
+UNFINISHED_COPY: Final = "SELECT source, source_state, progress FROM unfinished_copies WHERE workspace_id = ?"
+
 REGISTER_WORKSPACE: Final = """
 INSERT INTO workspaces (workspace_id, created_at) VALUES (:workspace_id, :now) ON CONFLICT DO NOTHING
 """

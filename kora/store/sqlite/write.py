@@ -12,13 +12,14 @@ from kora.errors import StoreUnusableError
 from kora.store.port import RuntimeRecord
 from kora.store.sql import turn as turns
 from kora.store.sql.log import ChainLog
+from kora.store.sql.unfinished import check_finished
 from kora.store.sql.write import Writer
 from kora.store.sqlite.clock import anchored_us, boot_us, now_for_writing_us
 from kora.store.sqlite.folding import Folding
 from kora.store.sqlite.place import SqliteConnection, SqlitePlace
 from kora.store.sqlite.room import suit_room, writing_within_room
 from kora.store.sqlite.sets import TURN
-from kora.store.sqlite.statements import RAISE_INCARNATION, SAY_ENDED
+from kora.store.sqlite.statements import RAISE_INCARNATION, SAY_ENDED, UNFINISHED_COPY
 from kora.store.sqlite.turn_statements import ANY_RAN_OUT, OPEN_TURN
 
 
@@ -39,6 +40,9 @@ class SqliteWriter(Writer):
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
         with writing_within_room(self._connection.bare, self._place.path):
+            check_finished(
+                self._connection, UNFINISHED_COPY, name=self._place.name, workspace_id=self._place.workspace_id
+            )
             row = {
                 **asdict(self._runtime),
                 "workspace_id": self._place.workspace_id,

@@ -195,6 +195,16 @@ CREATE TABLE kora.archives (
 )
 """
 
+# While a board is copied to a workspace, nobody works there.
+_UNFINISHED_COPIES: Final = """
+CREATE TABLE kora.unfinished_copies (
+    workspace_id text COLLATE "C" PRIMARY KEY REFERENCES kora.workspaces,
+    source text NOT NULL,
+    source_state text NOT NULL,
+    progress text NOT NULL
+)
+"""
+
 # The lease's end is in no index, so that a refresh writes none: what is held is little, and read whole.
 _INDEXES: Final = (
     "CREATE INDEX runtimes_of_workspace ON kora.runtimes (workspace_id)",
@@ -239,7 +249,8 @@ ticket_no >> 40 = ANY (ARRAY(SELECT r.workspace_no FROM kora.workspace_roles AS 
 """
 _GUARDED: Final = {
     **dict.fromkeys(
-        ("actor_registry", "runtimes", "events", "chains", "tallies", "archives"), (_OWN_WORKSPACES, _OWN_WORKSPACES)
+        ("actor_registry", "runtimes", "events", "chains", "tallies", "archives", "unfinished_copies"),
+        (_OWN_WORKSPACES, _OWN_WORKSPACES),
     ),
     # Also by its number: whoever could take another workspace's next one would keep it from adding tickets.
     "tickets": (_OWN_WORKSPACES, f"{_OWN_WORKSPACES} AND {_OWN_NUMBERS}"),
@@ -265,6 +276,7 @@ def upgrade() -> None:
         _DEPENDENCIES,
         _TALLIES,
         _ARCHIVES,
+        _UNFINISHED_COPIES,
         *_INDEXES,
     ):
         op.execute(statement)
