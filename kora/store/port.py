@@ -188,7 +188,7 @@ class Reader(Protocol):
         """
 
     def changed(self) -> bool:
-        """Whether anybody has written since this was last asked, or perhaps nobody: so that an idle log costs nothing."""
+        """Whether anybody may have written since this was last asked: so that an idle log costs nothing."""
 
     def claims(self) -> list[ActiveWork]:
         """Every held claim of the workspace, the oldest first."""

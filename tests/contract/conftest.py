@@ -355,6 +355,14 @@ def new_place_of(request, tmp_path, clock) -> Iterator[Callable[[str], Place]]:
         place.give_back()
 
 
+@pytest.fixture
+def part_of(request) -> Callable[[int], int]:
+    """Of a count of examples, what is run: on a server a fifth, as each statement goes there and back."""
+    return (
+        (lambda count: count) if request.node.callspec.params["new_place"] == "sqlite" else (lambda count: count // 5)
+    )
+
+
 @pytest.fixture(scope="session")
 def postgres_places() -> Iterator[list[PostgresPlace]]:
     """Those that no test has at the moment."""

@@ -214,11 +214,11 @@ def machine(new_place, clock, start, ends):
 @pytest.mark.parametrize(
     "examples", [pytest.param(10, id="10"), pytest.param(1_000, id="1000", marks=pytest.mark.prove)]
 )
-def test_what_is_recorded_is_recorded_once(new_place, clock, start, ends, examples):
+def test_what_is_recorded_is_recorded_once(*, new_place, clock, start, ends, examples, part_of):
     run_state_machine_as_test(
         machine(new_place, clock, start, ends),
         settings=settings(
-            max_examples=examples,
+            max_examples=part_of(examples),
             stateful_step_count=25,
             deadline=None,
             derandomize=examples < 1_000,

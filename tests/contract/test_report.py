@@ -242,9 +242,9 @@ steps = st.one_of(
 
 
 @pytest.mark.parametrize("examples", [15, pytest.param(1_000, id="1000", marks=pytest.mark.prove)])
-def test_the_report_is_what_the_log_says(new_place, clock, start, examples):
+def test_the_report_is_what_the_log_says(*, new_place, clock, start, examples, part_of):
     @settings(
-        max_examples=examples,
+        max_examples=part_of(examples),
         deadline=None,
         derandomize=examples < 1_000,
         database=None,
@@ -268,7 +268,8 @@ def test_the_report_is_what_the_log_says(new_place, clock, start, examples):
 
 
 @pytest.mark.parametrize("tickets", [500, pytest.param(50_000, id="50000", marks=pytest.mark.prove)])
-def test_twelve_hours_are_counted_as_the_log_counts_them(new_place, clock, start, tickets):
+def test_twelve_hours_are_counted_as_the_log_counts_them(*, new_place, clock, start, tickets, part_of):
+    tickets = part_of(tickets)
     chosen = random.Random(11)
     begun = from_us(clock.us)
     end_us = clock.us + 12 * 3_600_000_000

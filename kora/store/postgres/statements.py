@@ -66,6 +66,11 @@ SELECT DISTINCT holder FROM kora.tickets
 WHERE workspace_id = $1 AND queue_state = 3 AND holder = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
 """
 
+TICKET_NOS: Final = """
+SELECT ticket_id, ticket_no FROM kora.tickets
+WHERE ticket_id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND workspace_id = $2
+"""
+
 TICKET_NO: Final = "SELECT ticket_no FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2"
 
 # The log
@@ -91,8 +96,14 @@ LOG: Final = LogStatements(
     move_chain_head="""
 UPDATE kora.chains SET last_chain_seq = $3, last_event_hash = $4 WHERE workspace_id = $1 AND chain_id = $2
 """,
-    is_in_log="SELECT count(*) FROM kora.events WHERE event_id = $1 AND ticket_no IS NULL",
-    is_in_log_of_ticket="SELECT count(*) FROM kora.events WHERE event_id = $1 AND ticket_no = $2",
+    known_events="""
+SELECT event_id FROM kora.events
+WHERE workspace_id = $3 AND event_id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND ticket_no IS NULL
+UNION ALL
+SELECT event_id FROM kora.events
+WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($2::json)::bigint))
+  AND event_id = ANY (ARRAY(SELECT json_array_elements_text($1::json)))
+""",
     tally="""
 INSERT INTO kora.tallies AS t (workspace_id, minute, chain_id, resolution, attempts, cost_micro_usd, worked_us)
 VALUES ($1, $2, $3, $4, $5, $6, $7)

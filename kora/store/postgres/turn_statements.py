@@ -13,7 +13,7 @@ from kora.store.postgres.statements import (
     KEYS_HELD_BY,
     LOG,
     READY_COLUMNS,
-    TICKET_NO,
+    TICKET_NOS,
 )
 from kora.store.sql.statements import TurnStatements
 
@@ -281,7 +281,7 @@ TURN: Final = TurnStatements(
     held_by_any=_HELD_BY_ANY,
     return_tickets=_RETURN_TICKETS,
     abandon_attempts=_ABANDON_ATTEMPTS,
-    ticket_no=TICKET_NO,
+    ticket_nos=TICKET_NOS,
     standing=STANDING,
     take_over=TAKE_OVER,
     begin=BEGIN,

@@ -10,6 +10,7 @@ from typing import Any
 from kora.domain.events import EventType
 from kora.store.sql.log import ChainLog
 from kora.store.sql.place import Connection, Place
+from kora.store.sql.rows import json_array
 from kora.store.sql.statements import BoardStatements
 from kora.store.sql.turn import MINUTE_US
 
@@ -35,8 +36,8 @@ class Change:
         self, verb: str, target: str, *, before: Mapping[str, object], after: Mapping[str, object], event_id: str
     ) -> None:
         """The log says who did what, of no ticket; not again, if it has the event of this id."""
-        (known,) = self.connection.execute(self.say.log.is_in_log, (event_id,)).fetchone()
-        if not known:
+        asked = (json_array([event_id]), json_array([]), self.workspace_id)
+        if not self.connection.execute(self.say.log.known_events, asked).fetchall():
             payload = {"who": self.who, "verb": verb, "target": target, "before": before, "after": after}
             self.log.append(EventType.OPERATOR_ACTED, payload, event_id=event_id)
 

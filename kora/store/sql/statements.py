@@ -34,10 +34,8 @@ class LogStatements:
     before, own hash"""
     move_chain_head: str
     """workspace, chain, last place, last hash"""
-    is_in_log: str
-    """event id → how many events of no ticket have it"""
-    is_in_log_of_ticket: str
-    """event id, ticket's number → how many of its events have it"""
+    known_events: str
+    """event ids, tickets' numbers, workspace → those ids that an event of one of these tickets, or of none, has"""
     tally: str
     """workspace, minute, chain, what, how many, cost, time: added to what is there"""
 
@@ -86,8 +84,8 @@ class TurnStatements:
     abandon_attempts: str
     """why, now, attempts"""
 
-    ticket_no: str
-    """ticket, workspace → its number"""
+    ticket_nos: str
+    """tickets, workspace → id and number of each that is there"""
 
     standing: str
     """requests (ticket, fence, attempt, sequence, operation id), workspace, holder → for each, in their order: whether

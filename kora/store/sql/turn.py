@@ -235,32 +235,30 @@ def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:
     """The events others asked for stand in this runtime's chain, each once, in the order given."""
 
     def write(rows: Sequence[NewEvent]) -> list[None]:
+        numbers = _ticket_nos(turn, {event.ticket_id for event in rows if event.ticket_id is not None})
+        asked = (json_array([event.event_id for event in rows]), json_array(list(numbers.values())), turn.workspace_id)
+        known = {event_id for (event_id,) in turn.connection.execute(turn.say.log.known_events, asked).fetchall()}
         for event in rows:
-            number = None if event.ticket_id is None else _ticket_no(turn, event.ticket_id)
-            if not _is_in_log(turn, event.event_id, number):
+            if event.event_id not in known:
                 turn.log.append(
                     event.event_type,
                     event.payload,
                     ticket_id=event.ticket_id,
-                    ticket_no=number,
+                    ticket_no=None if event.ticket_id is None else numbers[event.ticket_id],
                     event_id=event.event_id,
                 )
         return []
 
-    distinct = {event.event_id: event for event in events}
-    turn.each(list(distinct.values()), write, lambda event: f"event {event.event_type}")
+    if events:
+        distinct = {event.event_id: event for event in events}
+        turn.each(list(distinct.values()), write, lambda event: f"event {event.event_type}")
 
 
-def _is_in_log(turn: OpenTurn, event_id: str, ticket_no: int | None) -> bool:
-    if ticket_no is None:
-        row = turn.connection.execute(turn.say.log.is_in_log, (event_id,)).fetchone()
-    else:
-        row = turn.connection.execute(turn.say.log.is_in_log_of_ticket, (event_id, ticket_no)).fetchone()
-    return bool(row != (0,))
-
-
-def _ticket_no(turn: OpenTurn, ticket_id: str) -> int:
-    row = turn.connection.execute(turn.say.ticket_no, (ticket_id, turn.workspace_id)).fetchone()
-    if row is None:
+def _ticket_nos(turn: OpenTurn, ticket_ids: set[str]) -> dict[str, int]:
+    if not ticket_ids:
+        return {}
+    asked = (json_array(sorted(ticket_ids)), turn.workspace_id)
+    numbers = dict(turn.connection.execute(turn.say.ticket_nos, asked).fetchall())
+    for ticket_id in ticket_ids - numbers.keys():
         raise ValueError(f"there is no ticket {ticket_id} in this workspace")
-    return int(row[0])
+    return numbers

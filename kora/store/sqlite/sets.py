@@ -24,8 +24,7 @@ from kora.store.sqlite import turn_statements as turns
 LOG: Final = LogStatements(
     append_events=shared.APPEND_EVENTS,
     move_chain_head=shared.MOVE_CHAIN_HEAD,
-    is_in_log=shared.IS_IN_LOG,
-    is_in_log_of_ticket=shared.IS_IN_LOG_OF_TICKET,
+    known_events=shared.KNOWN_EVENTS,
     tally=shared.TALLY,
 )
 
@@ -48,7 +47,7 @@ TURN: Final = TurnStatements(
     held_by_any=turns.HELD_BY_ANY,
     return_tickets=turns.RETURN_TICKETS,
     abandon_attempts=turns.ABANDON_ATTEMPTS,
-    ticket_no=shared.TICKET_NO,
+    ticket_nos=shared.TICKET_NOS,
     standing=operations.STANDING,
     take_over=operations.TAKE_OVER,
     begin=operations.BEGIN,

@@ -137,6 +137,11 @@ SELECT json_group_array(json_array(ticket_id, claim_fence_token, work_attempt_id
 WHERE workspace_id = ? AND queue_state = 3 AND holder = ?
 """
 
+TICKET_NOS: Final = """
+SELECT t.ticket_id, t.ticket_no FROM json_each(?) AS asked
+CROSS JOIN tickets AS t ON t.ticket_id = asked.value AND t.workspace_id = ?
+"""
+
 TICKET_NO: Final = "SELECT ticket_no FROM tickets WHERE ticket_id = ? AND workspace_id = ?"
 
 CLAIM_PERMISSION: Final = "SELECT claim_permission FROM workspaces WHERE workspace_id = ?"
@@ -200,9 +205,13 @@ VALUES {rows}
     row="(?1, ?2, ?3, ?, ?, nullif(?, 0), ?, ?, ?, ?)",
 )
 
-IS_IN_LOG: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no IS NULL"
-
-IS_IN_LOG_OF_TICKET: Final = "SELECT count(*) FROM events WHERE event_id = ? AND ticket_no = ?"
+KNOWN_EVENTS: Final = """
+SELECT e.event_id FROM json_each(?1) AS asked CROSS JOIN events AS e
+    ON e.event_id = asked.value AND e.ticket_no IS NULL AND e.workspace_id = ?3
+UNION ALL
+SELECT e.event_id FROM json_each(?2) AS number CROSS JOIN events AS e ON e.ticket_no = number.value
+WHERE e.event_id IN (SELECT value FROM json_each(?1))
+"""
 
 _EVENT: Final = """
 SELECT e.seq, e.event_id, e.event_type, e.occurred_at, e.workspace_id, t.ticket_id, e.payload, e.chain_id, e.chain_seq,

@@ -39,7 +39,6 @@ def test_three_slashes_are_relative_and_four_absolute():
         "sqlite:///",
         "sqlite:///:memory:",
         "sqlite://x/y",
-        "sqlite:///a\0b",
     ],
 )
 def test_other_urls_are_refused_and_the_kinds_there_are_named(url):

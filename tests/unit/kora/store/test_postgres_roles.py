@@ -68,7 +68,7 @@ def test_a_name_is_quoted_or_refused(postgres, url, role, why):
 
 
 def test_each_role_sees_its_own_workspaces_rows_of_every_table_and_no_others(roles):
-    for table in sorted(set(roles.tables()) - SHARED):
+    for table in sorted(set(roles.tables()) - SHARED - {"unfinished_copies"}):
         ours, theirs = roles.rows(roles.ours, table), roles.rows(roles.theirs, table)
         assert ours, table
         assert theirs, table
@@ -239,7 +239,7 @@ def test_a_role_of_no_workspace_sees_nothing_and_is_told_what_to_do(roles):
         roles.open(idle, OURS)
 
     roles.server.execute(f'GRANT "ours of {roles.database}" TO "{idle}"')
-    for table in sorted(set(roles.tables()) - SHARED):
+    for table in sorted(set(roles.tables()) - SHARED - {"unfinished_copies"}):
         assert roles.rows(idle, table) == set(), table
     with pytest.raises(StoreUnusableError, match=f"no workspace {OURS} there; .* `kora-actors migrate`"):
         roles.open(idle, OURS)
@@ -339,8 +339,8 @@ ASKED = {
     "abandon earlier": (TURN.abandon_earlier, (1, "[1]")),
     "ticket": (TICKET, ("1-1", OURS)),
     "tickets after": (READ.tickets_after, (OURS, 0, 10)),
-    "events after": (READ.events_after, (OURS, 0, 10)),
-    "events of a ticket": (READ.events_of_ticket_after, ("1-1", OURS, 0, None, 10)),
+    "events after": (READ.events_after, (OURS, 0, 2**62, 10)),
+    "events of a ticket": (READ.events_of_ticket_after, ("1-1", OURS, 0, 2**62, None, 10)),
     "claims": (REPORT.claims, (OURS,)),
     "for a person": (REPORT.for_a_person, (OURS, 5)),
 }
