@@ -351,8 +351,8 @@ def new_place_of(request, tmp_path, clock) -> Iterator[Callable[[str], Place]]:
         spare.append(place)
 
     yield lambda kind: on_sqlite() if kind == "sqlite" else on_postgres()
-    for place in used:
-        place.give_back()
+    while used:
+        used[-1].give_back()
 
 
 @pytest.fixture
