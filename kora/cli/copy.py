@@ -107,5 +107,5 @@ def _told(copied: CopyResult) -> str:
         f"verified at both ends: {copied.events_verified:,} events in {copied.chains:,} chains",
     ]
     if rows["archives"]:
-        lines.append(f"{rows['archives']:,} archived files stay where they are; events --verify reads them there")
+        lines.append(f"archived files stay where they are, and events --verify reads them there: {rows['archives']:,}")
     return "\n".join(lines)

@@ -1,14 +1,24 @@
 """A board that was copied is the same board, whatever the kinds of the two stores; or nobody can work there."""
 
+import contextlib
+import itertools
+import os
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from datetime import timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from kora.clock import from_us
+from kora.domain.resolution import Resolution
 from kora.domain.ticket import NewTicket, Status
-from kora.errors import CopyError, StoreUnavailableError, StoreUnusableError
+from kora.errors import BoardError, CopyError, StoreUnavailableError, StoreUnusableError
 from kora.store.copying import copy_board, discard_copy
 from kora.store.port import RuntimeRecord
 from kora.store.sql import copy_source, copy_target
@@ -138,6 +148,26 @@ def test_a_copy_that_was_interrupted_goes_on_where_it_was(killed_at, *, source, 
     assert boards.seen(target) == boards.seen(source)
     assert result.has_gone_on == (killed_at > 3)
     assert len(heard) < 60
+
+
+@pytest.mark.parametrize("seed", ["1", *(pytest.param(str(seed), marks=pytest.mark.prove) for seed in range(2, 7))])
+def test_a_copy_that_is_killed_again_and_again_comes_to_its_end(seed, source, target, fill):
+    """With SIGKILL, wherever it is: more than one process dies before one came through."""
+    fill(source)
+    script = Path(__file__).with_name("killed_copies.py")
+
+    done = subprocess.run(
+        [sys.executable, "-P", script, source.url, target.url, WORKSPACE, ACTOR, seed],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 1
+    assert boards.seen(target) == boards.seen(source)
 
 
 def test_nobody_can_work_on_an_unfinished_copy(source, target, fill, copy):
@@ -364,3 +394,76 @@ def test_pages_are_bounded_by_what_they_hold(source, copy, new_place_of, monkeyp
     copy(source, new_place_of("sqlite"))
 
     assert max(sizes) <= 5 * 2**20
+
+
+ACTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.text(st.characters(exclude_characters="\0", codec="utf-8"), max_size=20)),
+        st.tuples(st.just("wait"), st.integers(0, 9)),
+        st.tuples(st.just("work"), st.sampled_from([status for status in Resolution if status != "released"])),
+        st.tuples(st.just("release"), st.sampled_from(["runtime-1", "runtime-2"])),
+        st.tuples(st.just("cancel"), st.integers(0, 9)),
+        st.tuples(st.just("unblock"), st.integers(0, 9)),
+        st.tuples(st.just("pass"), st.integers(1, 100)),
+        st.tuples(st.just("archive"), st.integers(0, 60)),
+    ),
+    max_size=25,
+)
+
+
+def act(board, runtimes, ends, name, what):
+    """Do one of these on the board, where it can be done."""
+    with (
+        contextlib.suppress(BoardError),
+        closing(board.open().board()) as operator,
+        closing(board.open().reader()) as r,
+    ):
+        ids = [ticket_id for (ticket_id,) in board.ask("SELECT ticket_id FROM tickets ORDER BY ticket_no")]
+        match name:
+            case "add":
+                operator.add([NewTicket(ticket_title="t" + what, ticket_objective=what)], who=what)
+            case "wait" if ids:
+                operator.add([NewTicket(ticket_title="w", blocked_by=(ids[what % len(ids)], ids[-1]))], who="tester")
+            case "cancel" if ids:
+                operator.cancel(ids[what % len(ids)], who="tester")
+            case "unblock" if ids:
+                operator.unblock(ids[what % len(ids)], who="tester")
+            case "work":
+                runtimes["runtime-1"].settle(*(ends(c, Status(what)) for c in runtimes["runtime-1"].claim(2)))
+            case "release":
+                runtime = runtimes[what]
+                runtime.settle(*(ends(c, Status.RELEASED, next_eligible_offset_seconds=5.0) for c in runtime.claim(1)))
+
+
+@pytest.mark.parametrize("examples", [4, pytest.param(200, marks=pytest.mark.prove)])
+def test_any_board_is_the_same_there_and_back(examples, *, new_place_of, start, ends, clock, copy, tmp_path):
+    numbers = itertools.count()
+
+    @settings(
+        max_examples=examples, deadline=None, suppress_health_check=list(HealthCheck), phases=(Phase.generate,),
+        derandomize=True,
+    )  # fmt: skip
+    @given(acts=ACTS)
+    def check(acts):
+        places = [new_place_of(kind) for kind in ("sqlite", "postgres", "sqlite")]
+        first, store = places[0], places[0].open()
+        runtimes = {name: start(store, f"{name}-{next(numbers)}") for name in ("runtime-1", "runtime-2")}
+        for name, what in acts:
+            if name == "pass":
+                clock.advance(what)
+            elif name == "archive":
+                store.archive(
+                    tmp_path / "cold", from_us(clock.us) - timedelta(seconds=what), who="t", progress=lambda *_: None
+                )
+            else:
+                act(first, runtimes, ends, name, what)
+        for runtime in runtimes.values():
+            runtime.writer.close()
+        for source, target in itertools.pairwise(places):
+            copy(source, target)
+        assert boards.seen(places[1]) == boards.seen(first)
+        assert {**boards.seen(places[2]), "verified": 0} == {**boards.seen(first), "verified": 0}
+        for place in places:
+            place.give_back()
+
+    check()
