@@ -413,11 +413,7 @@ ACTS = st.lists(
 
 def act(board, runtimes, ends, name, what):
     """Do one of these on the board, where it can be done."""
-    with (
-        contextlib.suppress(BoardError),
-        closing(board.open().board()) as operator,
-        closing(board.open().reader()) as r,
-    ):
+    with contextlib.suppress(BoardError), closing(board.open().board()) as operator:
         ids = [ticket_id for (ticket_id,) in board.ask("SELECT ticket_id FROM tickets ORDER BY ticket_no")]
         match name:
             case "add":
