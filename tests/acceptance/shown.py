@@ -27,17 +27,21 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from tests.acceptance.home import PATIENCE_SECONDS, ROOT
+from tests.postgres import Server
 
 FOLDER = "/srv/board"
 """where the pages pretend to be"""
 PAGE_SECONDS = 4 * PATIENCE_SECONDS
 HOST = "ship"
+SERVER = "db.example"
+"""the server of PostgreSQL that a page speaks of; everybody may come in, whatever the password"""
 USER = "ada"
 ANYTHING = "…"
 
@@ -89,13 +93,14 @@ class Block:
 class Shell:
     """One shell for a page, in a folder that has of this checkout what the pages use."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, surroundings: Mapping[str, str]) -> None:
         for name in ("bin", "examples", "actors", ".venv"):
             (folder / name).symlink_to(ROOT / name)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "COV_"))}
         environment |= {"HOME": str(folder), "TMPDIR": str(folder), "TZ": "UTC", "LOGNAME": USER, "TERM": "dumb"}
         # So that the program is told by its name alone, wherever this checkout is.
         environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{environment['PATH']}"
+        environment |= {name: value.replace("$PATH", environment["PATH"]) for name, value in surroundings.items()}
         self._process = subprocess.Popen(
             ["bash", "--norc"],
             cwd=folder,
@@ -214,10 +219,24 @@ def agrees(expected: list[str], actual: list[str], names: Names) -> bool:
     return anywhere or at == len(actual)
 
 
+@contextmanager
+def surroundings_of(page: str) -> Iterator[dict[str, str]]:
+    """What the page takes for granted, as variables: where it speaks of a server, one that answers to its name."""
+    if f"@{SERVER}/" not in page:
+        yield {}
+        return
+    with Server() as server:
+        yield {
+            "PGHOSTADDR": "127.0.0.1",
+            "PGPORT": str(server.port),
+            "PATH": f"{server.programs}{os.pathsep}$PATH",
+        }
+
+
 def faults_of(page: str, folder: Path) -> list[str]:
     """Every command of the page that prints something else than the page says."""
     names, faults = Names(), []
-    with Shell(folder) as shell:
+    with surroundings_of(page) as surroundings, Shell(folder, surroundings) as shell:
         for block in blocks(page):
             if block.example is not None:
                 if block.example.read_text(encoding="utf-8") != block.text:
@@ -236,7 +255,7 @@ def faults_of(page: str, folder: Path) -> list[str]:
 def told_anew(page: str, folder: Path) -> str:
     """The page with what its commands print now."""
     names, parts, upto = Names(), [], 0
-    with Shell(folder) as shell:
+    with surroundings_of(page) as surroundings, Shell(folder, surroundings) as shell:
         for block in blocks(page):
             if block.example is not None:
                 parts += [page[upto : block.start], block.example.read_text(encoding="utf-8")]

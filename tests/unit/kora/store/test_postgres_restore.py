@@ -31,6 +31,15 @@ def run(server: Server, program: str, *words: object) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_owner_gets_no_backup_rather_than_a_part_of_one(postgres, database, tmp_path):
+    source = made(postgres, f"owned_{database}")
+    command = ["pg_dump", "--file", tmp_path / "backup", source.url(source.owner)]
+    done = subprocess.run([postgres.programs / command[0], *command[1:]], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "row-level security" in done.stderr
+
+
 def number(server: Server) -> int:
     return server.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0][0]
 

@@ -245,6 +245,29 @@ def test_a_role_of_no_workspace_sees_nothing_and_is_told_what_to_do(roles):
         roles.open(idle, OURS)
 
 
+def test_a_role_that_may_only_read_sees_the_board_and_changes_nothing(roles):
+    looker = f"looker of {roles.database}"
+    for statement in (
+        f'CREATE ROLE "{looker}" LOGIN',
+        f'GRANT CONNECT ON DATABASE "{roles.database}" TO "{looker}"',
+        f'GRANT USAGE ON SCHEMA kora TO "{looker}"',
+        f'GRANT SELECT ON ALL TABLES IN SCHEMA kora TO "{looker}"',
+    ):
+        roles.server.execute(statement, database=roles.database)
+    roles.server.execute(
+        "INSERT INTO kora.workspace_roles SELECT %s, workspace_id, workspace_no FROM kora.workspaces"
+        " WHERE workspace_id = %s",
+        *(looker, OURS),
+        database=roles.database,
+    )
+
+    with roles.open(looker, OURS) as store, closing(store.reader()) as reader, closing(store.board()) as board:
+        assert [ticket.ticket_title for ticket in reader.tickets()] == ["first", "second"]
+        assert reader.verify().fault is None
+        with pytest.raises(StoreUnusableError, match="does not let this role do that"):
+            board.add([NewTicket(ticket_title="third")], who="ada")
+
+
 def test_a_runtime_is_told_of_a_workspace_that_is_not_its(roles):
     for workspace_id in (THEIRS, "no such workspace"):
         with pytest.raises(StoreUnusableError, match=f"this role has no workspace {workspace_id} there"):
