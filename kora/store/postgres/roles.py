@@ -69,7 +69,7 @@ _ROLES: Final = """\
 -- The roles of {store}: for whoever may create roles and databases.
 -- Apply this with psql, connected to any database of that server. What is there already stays as it is.
 --
--- {owner} owns Kora's tables: `kora-actors migrate` and `kora-actors archive` log in as it, and nobody else.
+-- {owner} owns Kora's tables: `kora-actors migrate`, `archive` and `copy` log in as it, and nothing else does.
 -- {runtime} owns nothing: runtimes and operators log in as it. It sees the workspaces it was admitted to.
 
 -- Part 1: before `kora-actors migrate`.
