@@ -82,11 +82,12 @@ def check(place: PostgresPlace) -> None:
     with closing(place.connect()) as connection, translated(place.name):
         is_registered, ahead = _checked_workspace(connection, place)
         check_finished(connection, UNFINISHED_COPY, name=place.name, workspace_id=place.workspace_id)
-        with connection.writing():
-            if not is_registered:
+        if not is_registered:
+            with connection.writing():
                 connection.execute(_REGISTER_ACTOR, (place.workspace_id, place.actor_id))
-            if ahead is not None and ahead >= 0:
-                # Restored from another server: what comes from now on is to stand behind what is there.
+        if ahead is not None and ahead >= 0:
+            # Restored from another server: what comes from now on is to stand behind what is there.
+            with connection.writing():
                 connection.execute(_SHIFT_SEQ, (place.workspace_id, ahead + 1))
 
 
