@@ -40,7 +40,7 @@ CREATE FUNCTION pass_gate() RETURNS boolean LANGUAGE plpgsql VOLATILE AS $$ BEGI
     RETURN true;
 END $$;
 CREATE POLICY gate ON tickets AS RESTRICTIVE USING (kora.pass_gate())
-"""
+"""  # noqa: S608 - made of constants
 
 
 @pytest.fixture
@@ -69,9 +69,7 @@ def locked(raw: psycopg.Connection, ticket_id: str) -> Iterator[None]:
         yield
 
 
-def test_the_first_ticket_that_waits_for_one_is_freed_even_if_it_comes_while_that_one_ends(
-    runtime, add, reader, monkeypatch
-):
+def test_the_first_ticket_that_waits_for_one_is_freed_even_if_it_comes_while_that_one_ends(runtime, add, monkeypatch):
     (blocker,) = add(1)
     (claim,) = runtime.claim()
     settle = settling.settle
@@ -87,9 +85,7 @@ def test_the_first_ticket_that_waits_for_one_is_freed_even_if_it_comes_while_tha
 
 
 @pytest.mark.parametrize("first", ["the end", "the new ticket"])
-def test_what_waits_for_a_ticket_that_ends_meanwhile_is_freed_whichever_comes_first(
-    runtime, add, reader, raw, beside, first
-):
+def test_what_waits_for_a_ticket_that_ends_meanwhile_is_freed_whichever_comes_first(runtime, add, raw, beside, first):
     blocker, apart = add(2)
     claims = {claim.key.ticket_id: claim for claim in runtime.claim(2)}
 
