@@ -271,6 +271,8 @@ class Session:
         """Pass on what the client asks, until it leaves."""
         while (asked := await self.client.messages()) and asked[0][:1] != b"X":
             if self._link is None:
+                if all(one[:1] == b"H" for one in asked):
+                    continue
                 self._link = await self._pool.lend(self)
             link = self._link
             for one in asked:
@@ -279,7 +281,8 @@ class Session:
                     return
                 if kind in {b"Q", b"F", b"S"}:
                     self._unanswered += 1
-                if kind in {b"P", b"B", b"D", b"E", b"C", b"H", b"S"}:
+                # A Flush opens nothing: psycopg sends one behind the last Sync of a pipeline.
+                if kind in {b"P", b"B", b"D", b"E", b"C", b"S"}:
                     self._unsynced = kind != b"S"
             await link.server.send(*asked)
 

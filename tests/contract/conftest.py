@@ -16,6 +16,7 @@ from kora.domain.ticket import NewTicket, Status
 from kora.store.open import migrate, open_store
 from kora.store.port import ClaimOrder, Earned, RuntimeRecord, Store, Turn, TurnResult
 from tests.postgres import SUPERUSER, Server
+from tests.proxies import PoolingProxy
 
 WORKSPACE = "workspace"
 RUNTIME_ROLE = "kora_runtime"
@@ -209,11 +210,13 @@ class SqlitePlace(Place):
 class PostgresPlace(Place):
     """One PostgreSQL database, whose clock is the test's, and a role that owns nothing in it.
 
-    Making a database, and each connection to one, costs more than a test: so it is emptied, and used again.
+    Making a database, and each connection to one, costs more than a test: so it is emptied, and used again. Stores
+    reach it through a proxy, if there is one.
     """
 
-    def __init__(self, server: Server, database: str):
+    def __init__(self, server: Server, database: str, proxy: PoolingProxy | None = None):
         self._server = server
+        self._entrance = proxy or server
         self.database = database
         self._admitted = {WORKSPACE}
         self._made = []
@@ -272,7 +275,7 @@ class PostgresPlace(Place):
         return cursor.fetchall() if cursor.description else []
 
     def _open(self, role: str, workspace_id: str, actor_id: str) -> Store:
-        url = self._server.url(self.database, user=role)
+        url = self._entrance.url(self.database, user=role)
         return open_store(url, workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
 
     def _follow(self, us: int) -> None:
@@ -320,7 +323,21 @@ def clock() -> HandClock:
     return HandClock()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+POOLED = "postgres-pooled"
+"""through a proxy that gives each transaction another session"""
+POOLED_ALWAYS = {"test_claim.py", "test_operate.py"}
+"""bin/prove does all of them"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Through the pooling proxy, all but a few tests are for the long proof."""
+    for item in items:
+        if f"[{POOLED}" in item.nodeid and item.path.name not in POOLED_ALWAYS:
+            item.add_marker(pytest.mark.prove)
+
+
+@pytest.fixture(params=["sqlite", "postgres", POOLED])
 def new_place(request, new_place_of) -> Callable[[], Place]:
     """Make a fresh, empty place for a store."""
     return partial(new_place_of, request.param)
@@ -337,9 +354,10 @@ def new_place_of(request, tmp_path, clock) -> Iterator[Callable[[str], Place]]:
         directory.mkdir()
         return SqlitePlace(directory, clock)
 
-    def on_postgres() -> Place:
-        spare = request.getfixturevalue("postgres_places")
-        place = spare.pop() if spare else request.getfixturevalue("new_postgres_place")()
+    def on_postgres(kind: str) -> Place:
+        spare = request.getfixturevalue("postgres_places").setdefault(kind, [])
+        proxy = request.getfixturevalue("pooling") if kind == POOLED else None
+        place = spare.pop() if spare else request.getfixturevalue("new_postgres_place")(proxy)
         place.begin(clock)
         place.give_back = partial(give_back, place, spare)
         used.append(place)
@@ -350,7 +368,7 @@ def new_place_of(request, tmp_path, clock) -> Iterator[Callable[[str], Place]]:
         place.end()
         spare.append(place)
 
-    yield lambda kind: on_sqlite() if kind == "sqlite" else on_postgres()
+    yield lambda kind: on_sqlite() if kind == "sqlite" else on_postgres(kind)
     while used:
         used[-1].give_back()
 
@@ -364,20 +382,27 @@ def part_of(request) -> Callable[[int], int]:
 
 
 @pytest.fixture(scope="session")
-def postgres_places() -> Iterator[list[PostgresPlace]]:
-    """Those that no test has at the moment."""
-    spare: list[PostgresPlace] = []
+def postgres_places() -> Iterator[dict[str, list[PostgresPlace]]]:
+    """Those of each kind that no test has at the moment."""
+    spare: dict[str, list[PostgresPlace]] = {}
     yield spare
-    for place in spare:
+    for place in itertools.chain.from_iterable(spare.values()):
         place.close()
 
 
 @pytest.fixture(scope="session")
-def new_postgres_place(postgres) -> Callable[[], PostgresPlace]:
+def pooling(postgres) -> Iterator[PoolingProxy]:
+    """Two sessions of each role and database, and each transaction in the one that is free."""
+    with PoolingProxy(postgres.port, size=2) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def new_postgres_place(postgres) -> Callable[[PoolingProxy | None], PostgresPlace]:
     """Make a database with Kora's tables, in which a table is the clock."""
     postgres.execute(f"CREATE ROLE {RUNTIME_ROLE} LOGIN")
 
-    def make() -> PostgresPlace:
+    def make(proxy: PoolingProxy | None) -> PostgresPlace:
         name = postgres.database()
         migrate(postgres.url(name), workspace_id=WORKSPACE, runtime_role=RUNTIME_ROLE)
         with psycopg.connect(postgres.url(name), autocommit=True) as connection:
@@ -387,7 +412,7 @@ def new_postgres_place(postgres) -> Callable[[], PostgresPlace]:
                 "CREATE OR REPLACE FUNCTION kora.now_us() RETURNS bigint LANGUAGE sql VOLATILE"
                 " AS 'SELECT us FROM kora.test_clock'"
             )
-        return PostgresPlace(postgres, name)
+        return PostgresPlace(postgres, name, proxy)
 
     return make
 
