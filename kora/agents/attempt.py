@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Final
 
 from kora.agents.pipes import Bell, Pipes
-from kora.agents.reader import Plan, Reader, receive
+from kora.agents.reader import LOOK_SECONDS, Plan, Reader, receive
 from kora.agents.wire import STARTED, EndedBy, Fate, Order, Report, dump_order
 from kora.domain.resolution import Outcome, StopReason
 from kora.errors import AgentError
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from kora.clock import TimeSource
 
 _TRIES: Final = 2
-_LOOK_SECONDS: Final = 1.0
-"""The boot clock runs on through a suspend and poll's does not: no wait is longer than this."""
 _HAND_IN_SECONDS: Final = 5.0
 """how long a stopped attempt may take to have recorded what its agent asked for"""
 
@@ -63,7 +61,7 @@ class Attempt:
     @property
     def tool_since(self) -> float | None:
         """Since when a tool call is in flight, on the boot clock; None when none is."""
-        return None if self._plan.dialogue is None else self._plan.dialogue.tool_since
+        return self._plan.output.hearing.tool_since
 
     @property
     def started_at(self) -> float:
@@ -134,6 +132,13 @@ class Attempt:
         if bell is not None:
             bell.ring()
 
+    def _end_lingering(self) -> None:
+        """End a program that has said its last word; that is no reason of Kora's, and its word stands."""
+        with self._lock:
+            if self._order is None:
+                self._order = Order.TERMINATE
+                self._tell(dump_order(Order.TERMINATE))
+
     def _tell(self, message: bytes) -> None:
         """Write to the lifeline; the caller holds the lock. As long as there is none, `_launch` will tell."""
         if self._lifeline is None:
@@ -156,13 +161,23 @@ class Attempt:
                 dialogue.ring = bell.ring
             for _ in range(_TRIES):
                 with Pipes(document, keep_stdin=keep_stdin) as pipes:
-                    report = Reader(self._plan, self._launch(pipes.theirs), pipes, bell).run()
+                    lifeline = self._launch(pipes.theirs)
+                    reader = Reader(
+                        self._plan,
+                        lifeline,
+                        pipes,
+                        bell,
+                        on_linger=self._end_lingering,
+                        time_source=self._time_source,
+                    )
+                    report = reader.run()
                 self._drop_lifeline()
                 if report.fate is not Fate.UNSTARTED or report.ended_by is not EndedBy.ITSELF:
                     self._plan.output.end()
+                    outcome = self._as_outcome(report)
                     if dialogue is not None:
                         self._hand_in(dialogue, bell)
-                    return self._as_outcome(report)
+                    return outcome
         raise AgentError("the spawner died before it could start the attempt")
 
     def _hand_in(self, dialogue: Dialogue, bell: Bell) -> None:
@@ -181,7 +196,7 @@ class Attempt:
             if left <= 0 or self._order is Order.KILL:
                 logger.warning("%s: what it asked of the ledger last was not recorded: it had to end", self._plan.name)
                 return
-            poll.poll(int(min(left, _LOOK_SECONDS) * 1_000) + 1)
+            poll.poll(int(min(left, LOOK_SECONDS) * 1_000) + 1)
             bell.hear()
             dialogue.pump()
 
@@ -229,12 +244,11 @@ class Attempt:
                 stop_reason = self._reason
         output = self._plan.output
         self.unrunnable = report.fate is Fate.FAULT
-        return Outcome(
+        ended = Outcome(
             exit_code=report.value if report.fate is Fate.EXITED else None,
             signal=report.value if report.fate is Fate.SIGNALED else None,
             fault=report.text if report.fate in (Fate.FAULT, Fate.UNKNOWN) else None,
             stop_reason=stop_reason,
-            result=output.result,
-            protocol_fault=output.protocol_fault,
             last_output=output.last_line(failed=report.value != 0),
         )
+        return output.hearing.conclude(ended)

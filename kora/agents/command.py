@@ -12,7 +12,8 @@ import orjson
 
 from kora.agents.attempt import Attempt
 from kora.agents.dialogue import Dialogue
-from kora.agents.output import Output, Progress
+from kora.agents.hearing import Progress, Spoken
+from kora.agents.output import Output
 from kora.agents.program import Program
 from kora.agents.reader import Plan
 from kora.agents.record import Record, plain_path
@@ -102,7 +103,7 @@ class CommandAgent:
             name=name,
             document=lambda: document_for(claim),
             launcher=lambda stdio, current: self._program.launch(claim, stdio, current, places),
-            output=Output(name, record, settings.progress, clock, operating=dialogue),
+            output=Output(record, Spoken(name, settings.progress, dialogue), clock),
             dialogue=dialogue,
             timeout_seconds=settings.timeout_seconds,
             stall_seconds=settings.stall_seconds,

@@ -67,6 +67,9 @@ def clean(line: bytes) -> str:
 class Operating(Protocol):
     """Who hears what an agent says of its operations."""
 
+    tool_since: float | None
+    """since when the newest of those in flight is, on the boot clock"""
+
     def take(self, said: dict[str, Any]) -> bool:
         """Take in a line; False when it makes no sense, and so is output."""
 
@@ -100,7 +103,7 @@ class Conversation:
         meant = line.strip().rpartition(b"\r")[2].removeprefix(_BYTE_ORDER_MARK)
         if meant[:1] != b"{":
             return False
-        said = None if len(line) > LINE_BYTES else _parsed(meant)
+        said = None if len(line) > LINE_BYTES else parsed(meant)
         if said is None:
             why = f"longer than {LINE_BYTES:,} bytes" if len(line) > LINE_BYTES else "no JSON"
             if _A_RESULT.search(meant):
@@ -139,7 +142,8 @@ class Conversation:
         self.protocol_fault = storable(fault)[:1_000]
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def parsed(line: bytes) -> dict[str, Any] | None:
+    """The JSON object that the line is, also if other writers of JSON would have let it pass; {} for other JSON."""
     try:
         said = orjson.loads(line)
     except orjson.JSONDecodeError:

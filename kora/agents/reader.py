@@ -8,15 +8,20 @@ import select
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from kora.agents.output import Output, Stream
+from kora.agents.hearing import Stream
+from kora.agents.output import Output
 from kora.agents.pipes import CHUNK_BYTES, UNREAD_BYTES, Bell, Pipes
 from kora.agents.wire import MESSAGE_BYTES, STARTED, Fate, Report, load_report
 
 if TYPE_CHECKING:
     from kora.agents.dialogue import Dialogue
     from kora.agents.port import Lease
+    from kora.clock import TimeSource
+
+LOOK_SECONDS: Final = 1.0
+"""The boot clock runs on through a suspend and poll's does not: no wait is longer than this."""
 
 Launcher = Callable[[tuple[int, int, int], "Lease"], socket.socket]
 """Starts the program on these three descriptors and hands back its lifeline; raises `AgentError`."""
@@ -43,8 +48,19 @@ class Plan:
 class Reader:
     """Serves one lifeline and its pipes; `run` returns the lifeline's last word, when nothing of the agent is left."""
 
-    def __init__(self, plan: Plan, lifeline: socket.socket, pipes: Pipes, bell: Bell) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        lifeline: socket.socket,
+        pipes: Pipes,
+        bell: Bell,
+        *,
+        on_linger: Callable[[], None],
+        time_source: TimeSource,
+    ) -> None:
         self._plan = plan
+        self._on_linger = on_linger
+        self._time_source = time_source
         self._lifeline = lifeline
         self._pipes = pipes
         self._bell = bell
@@ -52,6 +68,7 @@ class Reader:
         self._poll = select.poll()
         self._writing = False
         self._started = False
+        self._has_lingered = False
 
     def run(self) -> Report:
         """Read what comes, and write what is to be told, until the lifeline has said how it went."""
@@ -60,7 +77,7 @@ class Reader:
         report = None
         while report is None:
             self._talk()
-            for descriptor, _ in self._poll.poll():
+            for descriptor, _ in self._poll.poll(self._patience()):
                 if descriptor in self._streams:
                     self._read(descriptor)
                 elif descriptor == self._bell.descriptor:
@@ -70,6 +87,18 @@ class Reader:
         for descriptor, stream in self._streams.items():
             self._plan.output.feed(stream, self._pipes.read_left_over(descriptor))
         return report
+
+    def _patience(self) -> int | None:
+        """How many milliseconds to wait at most; a program whose time after its last word is over is ended."""
+        ends_by = self._plan.output.hearing.ends_by
+        if ends_by is None or self._has_lingered:
+            return None
+        left = ends_by - self._time_source.boot_seconds()
+        if left <= 0:
+            self._has_lingered = True
+            self._on_linger()
+            return None
+        return int(min(left, LOOK_SECONDS) * 1_000) + 1
 
     def _talk(self) -> None:
         """Tell the agent what there is to tell, as far as it takes it now."""

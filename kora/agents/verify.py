@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from kora.agents.attempt import Attempt
+from kora.agents.hearing import Unheeded
 from kora.agents.output import Output
 from kora.agents.program import Program
 from kora.agents.reader import Plan
@@ -67,7 +68,7 @@ class VerifiedAgent:
                 name=name,
                 document=lambda: b"",
                 launcher=lambda stdio, latest: self._program.launch(claim, stdio, latest),
-                output=Output(name, record, "protocol", self._time_source, kept_as=STREAM),
+                output=Output(record, Unheeded(), self._time_source, kept_as=STREAM),
             )
             return Attempt(plan, current, self._time_source, on_check_end)
 

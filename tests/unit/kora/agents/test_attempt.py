@@ -6,6 +6,7 @@ import threading
 import pytest
 
 from kora.agents.attempt import Attempt
+from kora.agents.hearing import Spoken
 from kora.agents.output import Output
 from kora.agents.reader import Plan
 from kora.agents.record import Record
@@ -31,7 +32,7 @@ def attempt_on(tmp_path):
             return near
 
         clock = SystemTime()
-        output = Output("a", Record(tmp_path / "log", clock), "lines", clock)
+        output = Output(Record(tmp_path / "log", clock), Spoken("a", "lines"), clock)
         plan = Plan("a", lambda: b"{}", launcher, output)
         attempt = Attempt(plan, a_lease(), clock, lambda: None)
         if before:
