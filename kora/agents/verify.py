@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from kora.agents import records
 from kora.agents.attempt import Attempt
 from kora.agents.hearing import Unheeded
 from kora.agents.output import Output
@@ -21,11 +23,13 @@ if TYPE_CHECKING:
     from kora.agents.containment import Containment
     from kora.agents.port import Agent, EndListener, Lease, Operations, RunningAgent
     from kora.clock import TimeSource
-    from kora.domain.claim import Claim
+    from kora.domain.claim import Claim, EarlierAttempt
 
 VERIFY_BYTES: Final = 1_048_576
 """of what a check prints: beside all that the agent may print, so that the one does not cost the other"""
 STREAM: Final = "verify"
+
+_READ_LINES: Final = 1_000
 
 StartCheck = Callable[["Lease", "EndListener"], Attempt]
 """Makes the check's attempt; it is the caller's to start."""
@@ -217,6 +221,23 @@ class VerifiedAttempt:
         except Exception:
             logger.exception("whoever was to hear of the attempt's end failed")
         self._record.close()
+
+
+def last_output(state_dir: Path, earlier_attempts: Sequence[EarlierAttempt], *, characters: int) -> str:
+    """The last of what the check printed in the newest of these attempts in which it printed anything; mostly empty.
+
+    It reads their records, so it is for an attempt's own thread. One that was swept, or cannot be read, says nothing.
+    """
+    for attempt in reversed(earlier_attempts):
+        printed: deque[str] = deque(maxlen=_READ_LINES)
+        try:
+            lines = records.read(state_dir, attempt.work_attempt_id)
+            printed.extend(line.text[-characters:] for line in lines if line.stream == STREAM)
+        except OSError as error:
+            logger.warning("what the check printed in attempt %s is not told: %s", attempt.work_attempt_id, error)
+        if printed:
+            return "\n".join(printed)[-characters:]
+    return ""
 
 
 def _stopped(claimed: Outcome, reason: StopReason | None) -> Outcome:

@@ -33,6 +33,17 @@ class ClaimKey(NamedTuple):
     work_attempt_id: str
 
 
+class EarlierAttempt(NamedTuple):
+    """How an attempt at a ticket ended, as later ones are told."""
+
+    work_attempt_id: str
+    attempt: int
+    """the first is 1"""
+    resolution: str | None
+    """None where its lease ran out, or its runtime died"""
+    summary: str
+
+
 class Claim(NamedTuple):
     """A claim as its holder sees it, with the ticket as it stood when it was claimed."""
 
@@ -48,6 +59,8 @@ class Claim(NamedTuple):
     """
     attempts_forgiven: int = 0
     """attempts that count no more, since an operator unblocked the ticket"""
+    earlier_attempts: tuple[EarlierAttempt, ...] = ()
+    """how the newest of them ended, oldest first; empty where the store tells no more than the ticket does"""
 
     @property
     def attempt(self) -> int:

@@ -10,8 +10,10 @@ import pytest
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.port import RunningAgent
-from kora.agents.verify import VERIFY_BYTES, VerifiedAgent
+from kora.agents.record import Record, plain_path
+from kora.agents.verify import VERIFY_BYTES, VerifiedAgent, last_output
 from kora.clock import SystemTime
+from kora.domain.claim import EarlierAttempt
 from kora.domain.resolution import AgentResult, Outcome, Resolution, StopReason, settle
 from tests.operations import MemoryLedger
 
@@ -301,3 +303,33 @@ def test_nothing_is_left_open(verify):
     for _ in range(5):
         verify(("/bin/true",), "/bin/true").wait()
     assert open_now() <= before
+
+
+def earlier(*names):
+    return [EarlierAttempt(name, number, "failed_retryable", "") for number, name in enumerate(names, 1)]
+
+
+def test_what_the_check_printed_last_is_found_again_for_the_next_attempt(verify, tmp_path):
+    verify(sh("echo done"), *sh("echo first; echo second; exit 1")).wait()
+    kept(tmp_path / "state")
+
+    assert last_output(tmp_path / "state", earlier("attempt-1"), characters=100) == "first\nsecond"
+    assert last_output(tmp_path / "state", earlier("attempt-1"), characters=8) == "t\nsecond"
+
+
+def test_the_newest_attempt_whose_check_said_anything_is_the_one_that_is_quoted(tmp_path):
+    for name, stream in (("a", "verify"), ("b", "verify"), ("c", "stdout")):
+        record = Record(plain_path(tmp_path, name), SystemTime())
+        record.write(stream, [name.encode()])
+        record.close()
+
+    assert last_output(tmp_path, earlier("a", "b", "c", "swept"), characters=100) == "b"
+    assert last_output(tmp_path, earlier("c"), characters=100) == ""
+    assert last_output(tmp_path, [], characters=100) == ""
+
+
+def test_a_record_that_cannot_be_read_costs_the_prompt_what_stood_there_and_no_more(tmp_path, caplog):
+    plain_path(tmp_path, "a").mkdir(parents=True)
+
+    assert last_output(tmp_path, earlier("a"), characters=100) == ""
+    assert "what the check printed in attempt a is not told" in caplog.text
