@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Permission, Recheck, Standing, Tick
+from actors.messages import Permission, ProviderRefused, Recheck, Standing, Tick
 from actors.names import POLLER, STATE_HOLDER
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
 from kora.domain.state import DegradationReason
@@ -33,7 +33,9 @@ class Control(KoraActor):
 
     Fails closed: what cannot be read is not passed on, and the Poller's last permission runs out.
 
-    Receives: `Tick`, `Recheck`.  Sends: `Permission` to the Poller, `Standing` to the StateHolder.
+    A provider's refusal is kept in mind, and shown; it changes nothing of what may be claimed.
+
+    Receives: `Tick`, `Recheck`, `ProviderRefused`.  Sends: `Permission` to the Poller, `Standing` to the StateHolder.
     Owns: a reading handle.  On restart: reads again.
     """
 
@@ -46,6 +48,8 @@ class Control(KoraActor):
         self._unreadable = False
         self._count = 0
         self._told: tuple[ClaimPermission, frozenset[DegradationReason]] | None = None
+        self._refusals: dict[str | None, ProviderRefused] = {}
+        """the last of each agent's"""
 
     def facts(self) -> Mapping[str, object]:
         """What it told last."""
@@ -54,6 +58,7 @@ class Control(KoraActor):
             "permission": None if permission is None else permission.value,
             "reasons": sorted(reasons),
             "store_readable": not self._unreadable,
+            "refusals": {agent or "": _shown(refused) for agent, refused in list(self._refusals.items())},
         }
 
     def on_start(self) -> None:
@@ -72,6 +77,23 @@ class Control(KoraActor):
     @handles(Recheck)
     def _on_recheck(self, _: Recheck) -> None:
         self._look()
+
+    @handles(ProviderRefused)
+    def _on_provider_refused(self, message: ProviderRefused) -> None:
+        known = self._refusals.get(message.agent)
+        self._refusals[message.agent] = message
+        if known is not None and known.work_attempt_id == message.work_attempt_id:
+            return
+        refusal = message.refusal
+        logger.warning(
+            "the provider of {} refused ({}), until {}: {}",
+            "the default agent" if message.agent is None else f"[agents.{message.agent}]",
+            refusal.reason.value,
+            "it serves again"
+            if refusal.until is None
+            else f"{max(0.0, refusal.until - self._time.boot_seconds()):.0f} s from now",
+            refusal.said,
+        )
 
     def _look(self) -> None:
         asked_at = self._time.boot_seconds()
@@ -107,3 +129,13 @@ class Control(KoraActor):
         elif (self._told or _AT_FIRST) != (permission, reasons):
             logger.debug("claim permission {} is not mirrored: holder not initialized", permission)
         self._told = permission, reasons
+
+
+def _shown(refused: ProviderRefused) -> dict[str, object]:
+    refusal = refused.refusal
+    return {
+        "work_attempt_id": refused.work_attempt_id,
+        "reason": refusal.reason.value,
+        "said": refusal.said,
+        "until": refusal.until,
+    }

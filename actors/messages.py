@@ -20,7 +20,7 @@ from kora.domain.claim import Claim, ClaimKey
 from kora.domain.control import ClaimPermission
 from kora.domain.events import NewEvent
 from kora.domain.operation import OperationAnswer, OperationRequest
-from kora.domain.resolution import Settlement
+from kora.domain.resolution import Refusal, Settlement
 from kora.domain.state import DegradationReason, PrimaryState
 
 
@@ -114,6 +114,15 @@ class Recheck(ControlMessage):
     """Look at once at what may be claimed, and tell it."""
 
     MAY_BE_TOLD: ClassVar[bool] = True
+
+
+class ProviderRefused(ControlMessage):
+    """An agent's provider would not serve it: not the ticket is at fault, and the next one would fare no better."""
+
+    agent: str | None
+    """the agent's name in the configuration; None for the default one"""
+    work_attempt_id: str
+    refusal: Refusal
 
 
 # --- the Ledger ---

@@ -19,6 +19,7 @@ from actors.messages import (
     Operate,
     Operated,
     Progress,
+    ProviderRefused,
     Refreshed,
     Release,
     Resume,
@@ -27,7 +28,7 @@ from actors.messages import (
     WhatRuns,
     Work,
 )
-from actors.names import HEARTBEAT, LEDGER
+from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Taken
 from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, hand_back, pass_back, settle
 
@@ -52,7 +53,7 @@ class Worker(KoraActor):
 
     Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`, `Resume`,
     `Release`.
-    Sends: `Announce`, `Operate`, `Ends` to the Ledger; `Progress` to the Heartbeat.
+    Sends: `Announce`, `Operate`, `Ends` to the Ledger; `Progress` to the Heartbeat; `ProviderRefused` to Control.
     Owns: the claims at the name's post, and the running agent.
     On restart: ends the agent that runs at its post, gives back what had not begun, and announces what it has; refuses
     work that was given to its predecessor.
@@ -276,6 +277,11 @@ class Worker(KoraActor):
         if outcome is None:
             text = f"{self.seat.name}: an end was announced, but nothing has ended"
             raise RuntimeError(text)
+        if outcome.refusal is not None:
+            refused = ProviderRefused(
+                agent=claim.ticket.agent, work_attempt_id=claim.key.work_attempt_id, refusal=outcome.refusal
+            )
+            self.tell(CONTROL, refused)
         return settle(claim, outcome, max_attempts=self._max_attempts)
 
     def _ask_again(self) -> None:

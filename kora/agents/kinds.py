@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kora.agents.callable import CallableAgent, CallableSettings
+from kora.agents.coding.agent import CodingAgent
+from kora.agents.coding.settings import CodingSettings
 from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
 from kora.agents.deadlines import Deadlines
 from kora.agents.executor import Executor
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
 
-Spec = CommandSettings | CallableSettings
+Spec = CommandSettings | CallableSettings | CodingSettings
 
 
 def check(spec: Spec, *, key: str) -> None:
@@ -34,17 +36,23 @@ def check(spec: Spec, *, key: str) -> None:
     if not spec.workdir.is_dir():
         raise AgentError(f"{key}.workdir: '{spec.workdir}' is no directory")
     path = os.environ.get("PATH") if "PATH" in spec.env_allow else None
-    kind = "command" if isinstance(spec, CommandSettings) else "callable"
+    at_fault = ""
     try:
-        if isinstance(spec, CommandSettings):
-            resolve_executable(spec.command, spec.workdir, path)
-        else:
-            load(spec.function, spec.folder)
+        match spec:
+            case CommandSettings():
+                at_fault = "command"
+                resolve_executable(spec.command, spec.workdir, path)
+            case CallableSettings():
+                at_fault = "callable"
+                load(spec.function, spec.folder)
+            case CodingSettings():
+                at_fault = "executable"
+                resolve_executable((spec.executable,), spec.workdir, path)
         if spec.verify:
-            kind = "verify"
+            at_fault = "verify"
             resolve_executable(spec.verify, spec.workdir, path)
     except AgentError as error:
-        raise AgentError(f"{key}.{kind}: {error}") from None
+        raise AgentError(f"{key}.{at_fault}: {error}") from None
 
 
 def build(
@@ -64,12 +72,15 @@ def build(
 
     def made(spec: Spec) -> Agent:
         inner: Agent
-        if isinstance(spec, CommandSettings):
-            inner = CommandAgent(spec, containment, state_dir=state_dir, time_source=time_source)
-        else:
-            inner = CallableAgent(
-                spec, state_dir=state_dir, time_source=time_source, executor=executor, deadlines=deadlines
-            )
+        match spec:
+            case CommandSettings():
+                inner = CommandAgent(spec, containment, state_dir=state_dir, time_source=time_source)
+            case CodingSettings():
+                inner = CodingAgent(spec, containment, state_dir=state_dir, time_source=time_source)
+            case CallableSettings():
+                inner = CallableAgent(
+                    spec, state_dir=state_dir, time_source=time_source, executor=executor, deadlines=deadlines
+                )
         if not spec.verify:
             return inner
         return VerifiedAgent(

@@ -42,9 +42,17 @@ class Program:
         self._env = {variable: environ[variable] for variable in allowed if variable in environ}
 
     def launch(
-        self, claim: Claim, stdio: tuple[int, int, int], lease: Lease, places: Mapping[str, str] | None = None
+        self,
+        claim: Claim,
+        stdio: tuple[int, int, int],
+        lease: Lease,
+        places: Mapping[str, str] | None = None,
+        *,
+        more: Sequence[str] = (),
     ) -> socket.socket:
         """The lifeline of the program, run for this claim; arguments that are keys of `places` are replaced.
+
+        `more` are further arguments, taken as they are.
 
         Raises:
             AgentError: nothing was started.
@@ -56,7 +64,11 @@ class Program:
             "KORA_WORKSPACE_ID": ticket.workspace_id,
         }
         return self._containment.launch(
-            argv=[_encode(self.name), *(_encode(places.get(word, word)) for word in self._arguments)],
+            argv=[
+                _encode(self.name),
+                *(_encode(places.get(word, word)) for word in self._arguments),
+                *map(_encode, more),
+            ],
             env=self._env | {_encode(variable): _encode(value) for variable, value in told.items()},
             cwd=os.fsencode(self._workdir),
             stdio=stdio,

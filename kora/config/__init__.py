@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from kora.config import prompts
 from kora.config.agent import AnchoredAgent, anchored, misfits
 from kora.config.faults import explained, said
 from kora.config.sections import LEASE_SECONDS, Child, Document, Settings, number
@@ -38,7 +39,7 @@ def load(path: Path, environ: Mapping[str, str] = os.environ) -> Settings:
     path = path.absolute()
     document = _read(path)
     document.setdefault("agent", {})
-    faults = _faults(document)
+    faults = _faults(document, path.parent)
     store = environ.get("KORA_STORE", "")
     if store:
         try:
@@ -72,14 +73,15 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigurationError(str(path), ["broken TOML: a number of too many digits"]) from None
 
 
-def _faults(document: dict[str, Any]) -> list[str]:
+def _faults(document: dict[str, Any], folder: Path) -> list[str]:
     faults = []
     try:
         Document.model_validate(document)
     except ValidationError as error:
         faults = explained(error, Document)
     named = {fault.partition(": ")[0] for fault in faults}
-    faults += [f"{key}: {wrong}" for key, wrong in misfits(document) if key not in named]
+    amiss = (*misfits(document), *prompts.faults(document, folder))
+    faults += [f"{key}: {wrong}" for key, wrong in amiss if key not in named]
     lease = number(document, "poller", "lease_seconds", LEASE_SECONDS)
     beat = number(document, "heartbeat", "interval_seconds")
     if lease is not None and beat is not None and 0 < lease <= beat:

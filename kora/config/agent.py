@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, Field
 
 from kora.config.faults import key_path
-from kora.config.values import Arguments, Place, Seconds, Section, variable
+from kora.config.prompts import Prompt, chosen
+from kora.config.values import Argument, Arguments, Place, Seconds, Section, no_nul, variable
 
 if TYPE_CHECKING:
+    from kora.agents.callable import CallableSettings
+    from kora.agents.coding.settings import CodingSettings, Kind
+    from kora.agents.command import CommandSettings
     from kora.agents.kinds import Spec
 
 NEEDED: Final = {"command": "command", "callable": "callable"}
 """the key that each kind cannot do without"""
-_ONLY_WITH: Final = {"command": "command", "interactive": "command", "progress": "command", "callable": "callable"}
+_CODING: Final = ("claude", "codex", "gemini")
+_ONLY_WITH: Final = {
+    "command": ("command",),
+    "interactive": ("command",),
+    "progress": ("command",),
+    "callable": ("callable",),
+    "executable": _CODING,
+    "arguments": _CODING,
+    "prompt": _CODING,
+    "prompt_file": _CODING,
+    "model": _CODING,
+    "permission_mode": _CODING,
+    "resume": _CODING,
+    "allowed_tools": ("claude",),
+    "max_turns": ("claude",),
+    "max_budget_usd": ("claude",),
+    "prices": ("codex", "gemini"),
+}
 _CALLABLE: Final = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
@@ -27,10 +48,34 @@ def _names_a_function(text: str) -> str:
     return text
 
 
+def _is_no_option(text: str) -> str:
+    if text.startswith("-"):
+        raise ValueError("must not begin with a dash: further options of the program belong into arguments")
+    return no_nul(text)
+
+
+Word = Annotated[str, AfterValidator(_is_no_option)]
+"""what is handed on as the value of a program's option"""
+ModelName = Annotated[str, Field(min_length=1, max_length=200)]
+_Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+
+class ModelPrice(Section):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input_usd_per_million: _Usd = Field(description="for a million tokens that it reads")
+    cached_input_usd_per_million: _Usd = Field(description="for those of them that it has in its cache")
+    output_usd_per_million: _Usd = Field(
+        description="for a million tokens that it writes, those of its thoughts included"
+    )
+
+
 class Agent(Section):
     """The program or function that does the tickets: all of them, but those that name another."""
 
-    kind: Literal["command", "callable"] = Field("command", description="a program, or a Python function")
+    kind: Literal["command", "callable", "claude", "codex", "gemini"] = Field(
+        "command", description="a program, a Python function, or a coding agent's own program"
+    )
     command: Annotated[Arguments, Field(min_length=1)] = Field(
         (),
         description="the program and its arguments; no shell reads them. A slash in its name: relative to the file",
@@ -44,10 +89,40 @@ class Agent(Section):
     verify: Arguments = Field(
         (), description="a check, run after a claimed success: only its exit code 0 makes that `completed`; empty: none"
     )
+    executable: Annotated[str, AfterValidator(no_nul)] = Field(
+        "",
+        description="a coding agent's program; empty: the kind's name, from PATH. With a slash: relative to the file",
+    )
+    arguments: Annotated[tuple[Argument, ...], Field(strict=False)] = Field(
+        (), description="further arguments for a coding agent's program"
+    )
+    prompt: Prompt = Field("", description="the template of what a coding agent is asked; empty: one that is built in")
+    prompt_file: Place = Field(Path(), description="the file that holds the template, instead of `prompt`; `.`: none")
+    model: Word = Field("", description="the model; empty: the program's own choice")
+    permission_mode: Word = Field(
+        "",
+        description="what it may do unasked: claude's `--permission-mode`, codex's `--sandbox`, gemini's"
+        " `--approval-mode`; empty: as the program is set up",
+    )
+    allowed_tools: Annotated[tuple[Word, ...], Field(strict=False)] = Field(
+        (), description="what claude may use unasked beside that, such as `Bash(git log:*)`"
+    )
+    max_turns: Annotated[int, Field(ge=0, le=1_000_000)] = Field(
+        0, description="how many turns claude may take in an attempt; 0: no limit"
+    )
+    max_budget_usd: _Usd = Field(0.0, description="how many US dollars claude may spend in an attempt; 0: no limit")
+    resume: bool = Field(default=False, description="go on in the session of the ticket's attempt before")
+    prices: Mapping[ModelName, ModelPrice] = Field(default_factory=dict)
     timeout_seconds: Seconds = Field(0.0, description="how long an attempt may take; 0: no limit")
-    stall_seconds: Seconds = Field(0.0, description="how long an attempt may go without progress; 0: no limit")
+    stall_seconds: Seconds = Field(
+        0.0,
+        description="how long an attempt may go without progress; 0: no limit. Where it is not given: 300 for claude"
+        " and gemini, 540 for codex, which says nothing while it thinks",
+    )
     grace_seconds: Seconds = Field(
-        5.0, description="how long an attempt that is to end may take: between SIGTERM and SIGKILL, for a program"
+        5.0,
+        description="how long an attempt that is to end may take: between SIGTERM and SIGKILL, for a program; and how"
+        " long a coding agent's may stay after its last word",
     )
     workdir: Place = Field(Path(), description="where a program runs, and `verify`; by default beside the file")
     env_allow: Annotated[tuple[Annotated[str, AfterValidator(variable)], ...], Field(strict=False)] = Field(
@@ -69,23 +144,36 @@ class AnchoredAgent(Agent):
         """The agent as it is meant in a file of this folder."""
         said = {name: getattr(agent, name) for name in agent.model_fields_set}
         said |= {name: anchored(said[name], folder) for name in ("command", "verify") if name in said}
+        if agent.kind in _CODING:
+            said |= {"executable": anchored((agent.executable or agent.kind,), folder)[0]}
+            said |= {"prompt": chosen(agent.prompt, agent.prompt_file, folder), "prompt_file": Path()}
         return cls(**{**said, "workdir": folder / agent.workdir, "folder": folder})
 
     def spec(self) -> Spec:
         """The same, as its kind of agent takes it."""
-        if self.kind == "callable":
-            from kora.agents.callable import CallableSettings  # noqa: PLC0415 - only a runtime needs the agents
+        match self.kind:
+            case "command":
+                return self._command()
+            case "callable":
+                return self._callable()
+            case kind:
+                return self._coding(kind)
 
-            return CallableSettings(
-                function=self.callable,
-                folder=self.folder,
-                workdir=self.workdir,
-                timeout_seconds=self.timeout_seconds,
-                stall_seconds=self.stall_seconds,
-                grace_seconds=self.grace_seconds,
-                env_allow=self.env_allow,
-                verify=self.verify,
-            )
+    def _callable(self) -> CallableSettings:
+        from kora.agents.callable import CallableSettings  # noqa: PLC0415 - only a runtime needs the agents
+
+        return CallableSettings(
+            function=self.callable,
+            folder=self.folder,
+            workdir=self.workdir,
+            timeout_seconds=self.timeout_seconds,
+            stall_seconds=self.stall_seconds,
+            grace_seconds=self.grace_seconds,
+            env_allow=self.env_allow,
+            verify=self.verify,
+        )
+
+    def _command(self) -> CommandSettings:
         from kora.agents.command import CommandSettings  # noqa: PLC0415 - as above
 
         return CommandSettings(
@@ -97,6 +185,41 @@ class AnchoredAgent(Agent):
             env_allow=self.env_allow,
             progress=self.progress,
             interactive=self.interactive,
+            verify=self.verify,
+        )
+
+    def _coding(self, kind: Kind) -> CodingSettings:
+        from kora.agents.coding.settings import (  # noqa: PLC0415 - as above
+            STALL_SECONDS,
+            CodingSettings,
+            Price,
+        )
+
+        prices = {
+            model: Price(
+                price.input_usd_per_million,
+                price.cached_input_usd_per_million,
+                price.output_usd_per_million,
+            )
+            for model, price in self.prices.items()
+        }
+        return CodingSettings(
+            kind=kind,
+            executable=self.executable,
+            workdir=self.workdir,
+            prompt=self.prompt,
+            model=self.model,
+            permission_mode=self.permission_mode,
+            allowed_tools=self.allowed_tools,
+            max_turns=self.max_turns,
+            max_budget_usd=self.max_budget_usd,
+            resume=self.resume,
+            arguments=self.arguments,
+            prices=prices,
+            timeout_seconds=self.timeout_seconds,
+            stall_seconds=self.stall_seconds if "stall_seconds" in self.model_fields_set else STALL_SECONDS[kind],
+            grace_seconds=self.grace_seconds,
+            env_allow=self.env_allow,
             verify=self.verify,
         )
 
@@ -120,10 +243,13 @@ def _misfits(where: str, table: object) -> Iterator[tuple[str, str]]:
     if not isinstance(table, dict):
         return
     kind = table.get("kind", "command")
-    if not isinstance(kind, str) or kind not in NEEDED:
+    if not isinstance(kind, str) or kind not in {*NEEDED, *_CODING}:
         return
-    if NEEDED[kind] not in table:
-        yield f"{where}.{NEEDED[kind]}", f'missing: kind "{kind}" needs it'
+    needed = NEEDED.get(kind)
+    if needed is not None and needed not in table:
+        yield f"{where}.{needed}", f'missing: kind "{kind}" needs it'
     for key, only in _ONLY_WITH.items():
-        if key in table and kind != only:
-            yield f"{where}.{key}", f'goes only with kind "{only}"'
+        if key in table and kind not in only:
+            *others, last = (f'"{name}"' for name in only)
+            named = f"{', '.join(others)} or {last}" if others else last
+            yield f"{where}.{key}", f"goes only with kind {named}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from kora.config.agent import NEEDED, Agent
+from kora.config.agent import NEEDED, Agent, ModelPrice
 from kora.config.faults import table_of
 from kora.config.sections import Child, Document
 from kora.config.values import YEAR_SECONDS
@@ -71,8 +71,37 @@ timeout_seconds = 3600
 ```
 
 A command can be killed, and is, with all that it has started; a callable cannot. One that goes on after its lease
-was lost changes nothing on the board any more, but may overlap the attempt that follows. `command`, `interactive`
-and `progress` go only with a command, `callable` only with a callable.
+was lost changes nothing on the board any more, but may overlap the attempt that follows.
+
+The kinds `claude`, `codex` and `gemini` are coding agents' own programs, started for each attempt and read from their
+streams; [agents.md](agents.md) has a chapter for each.
+
+```toml
+[agent]
+kind = "claude"
+permission_mode = "acceptEdits"
+allowed_tools = ["Bash(make test)"]
+max_budget_usd = 2.5
+```
+
+`command`, `interactive` and `progress` go only with a command, `callable` only with a callable. `executable`,
+`arguments`, `prompt`, `prompt_file`, `model`, `permission_mode` and `resume` go only with coding agents;
+`allowed_tools`, `max_turns` and `max_budget_usd` only with claude, and `prices` only with codex and gemini.
+""",
+    "agent.prices": """\
+What codex and gemini spend is not in their streams: it is worked out from the tokens that they tell, where the model
+has a price here. For codex that is the model of `model`; without one nothing is known of it.
+
+```toml
+[agent]
+kind = "codex"
+model = "gpt-5"
+
+[agent.prices."gpt-5"]
+input_usd_per_million = 1.25
+cached_input_usd_per_million = 0.125
+output_usd_per_million = 10
+```
 """,
     "agents": """\
 Further agents, each in a table with a name of its own: at most 64 of a-z, 0-9, `_` and `-`, a letter or digit
@@ -149,6 +178,8 @@ def _chapter(name: str, field: FieldInfo) -> str:
     chapter = _section(f"## `[{name}]`", table, _ABOUT.get(name))
     if name == "supervisor":
         chapter += _section("### `[supervisor.children.NAME]`", Child, _ABOUT["supervisor.children"])
+    if name == "agent":
+        chapter += _section("### `[agent.prices.MODEL]`", ModelPrice, _ABOUT["agent.prices"])
     return chapter
 
 
@@ -164,7 +195,7 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
     for name, field in model.model_fields.items():
         if table_of(field)[0] is None:
             unit = name.rpartition("_")[2]
-            default = "-" if model is Agent and name in NEEDED.values() else _default(field)
+            default = "-" if (model is Agent and name in NEEDED.values()) or field.is_required() else _default(field)
             cells = (f"`{name}`", _allowed(schema[name], unit), default, field.description or "")
             yield f"| {' | '.join(cells)} |"
 

@@ -9,6 +9,7 @@ from typing import Annotated, Final, NamedTuple, assert_never
 from pydantic import BaseModel, ConfigDict, Field
 
 from kora.domain.claim import Claim, ClaimKey
+from kora.domain.state import DegradationReason
 from kora.domain.ticket import TRIED_AGAIN, Status
 
 LOGICAL_FAILURES_MAX: Final = 3
@@ -53,13 +54,26 @@ class Reason(StrEnum):
     VERIFY_FAILED = "verify_failed"
     AGENT_SIGNAL = "agent_signal"
     AGENT_TEMPORARY = "agent_temporary"
+    OVER_LIMITS = "over_limits"
+    """over the attempt's own budget or turns"""
+    PERMISSION_DENIED = "permission_denied"
+    """what the agent asked for was denied, and nothing else was done"""
+    PROVIDER_FAULT = "provider_fault"
     DISPATCH_FAULT = "dispatch_fault"
     TIMED_OUT = "timed_out"
     STALLED = "stalled"
 
 
 LOGICAL: Final = frozenset(
-    {Reason.AGENT_REPORTED, Reason.AGENT_EXIT, Reason.AGENT_PROTOCOL, Reason.AGENT_RAISED, Reason.VERIFY_FAILED}
+    {
+        Reason.AGENT_REPORTED,
+        Reason.AGENT_EXIT,
+        Reason.AGENT_PROTOCOL,
+        Reason.AGENT_RAISED,
+        Reason.VERIFY_FAILED,
+        Reason.OVER_LIMITS,
+        Reason.PERMISSION_DENIED,
+    }
 )
 """failures that the work itself is to blame for: three of them make a poison ticket"""
 
@@ -78,6 +92,17 @@ class AgentResult(BaseModel):
     model_tier: str | None = None
     cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     next_eligible_offset_seconds: Annotated[float, Field(ge=0, le=_YEAR_SECONDS, allow_inf_nan=False)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A provider would not serve the agent: its key, its quota or its rate is at fault, not the ticket."""
+
+    reason: DegradationReason
+    """`auth`, or `dispatch` where it will serve again by itself"""
+    said: str
+    until: float | None = None
+    """when it will serve again, as it said; on the boot clock"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +125,15 @@ class Outcome:
     stop_reason: StopReason | None = None
     """Kora ended it; None when it ended by itself, even if a stop came too late"""
     result: AgentResult | None = None
+    reason: Reason | None = None
+    """what the result counts as, where that is known better than that the agent said so"""
+    refusal: Refusal | None = None
+    """a provider refused: the attempt costs the ticket no blame"""
     protocol_fault: str | None = None
     """a result line that could not be understood"""
     last_output: str = ""
+    trouble: str = ""
+    """what it complained of last, without ending by it"""
 
 
 class Settlement(NamedTuple):
@@ -118,7 +149,7 @@ class Settlement(NamedTuple):
     model_tier_used: str | None = None
     cost_usd: float | None = None
     is_forgiven: bool = False
-    """it never began: the attempt counts no more towards `max_attempts`"""
+    """it never began, or a provider refused: the attempt counts no more towards `max_attempts`"""
 
 
 class _Verdict(NamedTuple):
@@ -148,7 +179,8 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
     status = _STATUSES[resolution._value_]
     is_tried_again = status in TRIED_AGAIN
-    if is_tried_again and claim.attempts_counted >= max_attempts:
+    is_forgiven = outcome.refusal is not None
+    if is_tried_again and not is_forgiven and claim.attempts_counted >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
         is_tried_again = False
         summary = f"{summary} (attempt {claim.attempts_counted} of {max_attempts}: waits for an operator)".lstrip()
@@ -162,6 +194,7 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
         failure_count_by_reason=counts,
         model_tier_used=result.model_tier if result else None,
         cost_usd=result.cost_usd if result else None,
+        is_forgiven=is_forgiven,
     )
 
 
@@ -220,9 +253,9 @@ def _verdict(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
     if outcome.verify_fault is not None:
         return _Verdict(Resolution.FAILED_RETRYABLE, outcome.verify_fault, _RETRY_SECONDS, Reason.VERIFY_FAILED)
     if outcome.result is not None and outcome.signal is None and not outcome.is_unconfirmed:
-        return _as_reported(outcome.result, counts)
+        return _as_reported(outcome.result, outcome.reason, counts)
     if outcome.stop_reason is not None:
-        return _stopped(outcome.stop_reason)
+        return _stopped(outcome.stop_reason, outcome.trouble)
     if outcome.fault is not None:
         return _transient(counts, Reason.DISPATCH_FAULT, outcome.fault)
     return _ended_by_itself(outcome, counts)
@@ -250,31 +283,32 @@ def _gone_wrong(outcome: Outcome, counts: dict[str, int]) -> _Verdict:
     return _Verdict(Resolution.FAILED_RETRYABLE, summary, _RETRY_SECONDS, Reason.AGENT_EXIT)
 
 
-def _as_reported(result: AgentResult, counts: dict[str, int]) -> _Verdict:
+def _as_reported(result: AgentResult, reason: Reason | None, counts: dict[str, int]) -> _Verdict:
     said, offset = result.summary, result.next_eligible_offset_seconds
     match result.resolution:
         case Resolution.FAILED_RETRYABLE:
             return _Verdict(
-                result.resolution, said, _RETRY_SECONDS if offset is None else offset, Reason.AGENT_REPORTED
+                result.resolution, said, _RETRY_SECONDS if offset is None else offset, reason or Reason.AGENT_REPORTED
             )
         case Resolution.RELEASED if offset is None:
-            return _transient(counts, Reason.AGENT_TEMPORARY, said)
+            return _transient(counts, reason or Reason.AGENT_TEMPORARY, said)
         case Resolution.RELEASED:
-            return _Verdict(result.resolution, said, offset, Reason.AGENT_TEMPORARY)
+            return _Verdict(result.resolution, said, offset, reason or Reason.AGENT_TEMPORARY)
         case Resolution.COMPLETED | Resolution.FAILED_TERMINAL | Resolution.DEFERRED_COST_LIMIT:
             return _Verdict(result.resolution, said)
         case _ as never:
             assert_never(never)
 
 
-def _stopped(reason: StopReason) -> _Verdict:
+def _stopped(reason: StopReason, trouble: str) -> _Verdict:
+    tail = f": {trouble}" if trouble else ""
     match reason:
         case StopReason.TIMED_OUT:
             return _Verdict(
-                Resolution.FAILED_RETRYABLE, "over its wall-clock limit", _STALLED_SECONDS, Reason.TIMED_OUT
+                Resolution.FAILED_RETRYABLE, f"over its wall-clock limit{tail}", _STALLED_SECONDS, Reason.TIMED_OUT
             )
         case StopReason.STALLED:
-            return _Verdict(Resolution.FAILED_RETRYABLE, "made no progress", _STALLED_SECONDS, Reason.STALLED)
+            return _Verdict(Resolution.FAILED_RETRYABLE, f"made no progress{tail}", _STALLED_SECONDS, Reason.STALLED)
         case StopReason.DRAINED:
             return _Verdict(Resolution.RELEASED, "the runtime was drained")
         case StopReason.OPERATOR:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from loguru import logger
 
 from actors.control import Control
-from actors.messages import Describe, Permission, Recheck, Standing, Tick
+from actors.messages import Describe, Permission, ProviderRefused, Recheck, Standing, Tick
 from actors.names import CONTROL, POLLER, STATE_HOLDER
 from kora.domain.control import ClaimPermission
 from kora.domain.ids import default_actor_id
+from kora.domain.resolution import Refusal
 from kora.domain.state import DegradationReason
 from kora.errors import StoreUnavailableError
 from kora.store.open import open_store
@@ -88,7 +90,37 @@ def test_a_pause_is_told_at_once_when_it_is_to_look_and_so_is_its_end(stage, con
         assert told.permission is permission
         assert mirrored == Standing(version=told.version, permission=permission, reasons=frozenset(reasons))
         facts = control.on_receive(Describe())
-        assert facts == {"permission": permission, "reasons": sorted(reasons), "store_readable": True}
+        assert facts == {
+            "permission": permission,
+            "reasons": sorted(reasons),
+            "store_readable": True,
+            "refusals": {},
+        }
+
+
+def test_a_providers_refusal_is_kept_in_mind_and_changes_nothing_of_what_may_be_claimed(stage, control):
+    said = Refusal(DegradationReason.DISPATCH, "429 Too Many Requests", until=stage.time.seconds + 90)
+    refused = ProviderRefused(agent="review", work_attempt_id="attempt-1", refusal=said)
+    stage.said(POLLER)
+
+    lines = []
+    handler = logger.add(lines.append, format="{message}")
+    for _ in range(2):
+        control.on_receive(refused)
+    logger.remove(handler)
+
+    assert stage.said(POLLER) == []
+    assert control.on_receive(Describe())["refusals"] == {
+        "review": {
+            "work_attempt_id": "attempt-1",
+            "reason": "dispatch",
+            "said": "429 Too Many Requests",
+            "until": said.until,
+        }
+    }
+    assert lines == ["the provider of [agents.review] refused (dispatch), until 90 s from now: 429 Too Many Requests\n"]
+    control.on_receive(Tick(now=stage.time.seconds))
+    assert permissions(stage) == [(ClaimPermission.NORMAL, 5)]
 
 
 def test_each_word_is_newer_than_the_one_before_and_than_any_of_its_predecessor(stage, store, gate):

@@ -19,6 +19,7 @@ from actors.messages import (
     Operate,
     Operated,
     Progress,
+    ProviderRefused,
     Refreshed,
     Release,
     Resume,
@@ -27,13 +28,14 @@ from actors.messages import (
     WhatRuns,
     Work,
 )
-from actors.names import HEARTBEAT, LEDGER
+from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Post
 from actors.worker import Worker
 from kora.agents.port import Lease
 from kora.domain.claim import ClaimKey
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
-from kora.domain.resolution import Outcome, StopReason
+from kora.domain.resolution import AgentResult, Outcome, Reason, Refusal, StopReason
+from kora.domain.state import DegradationReason
 
 NAME = "worker-1"
 
@@ -188,6 +190,19 @@ def test_a_lost_lease_kills_the_agent_and_nothing_is_to_be_written(place, stage,
     place.attempt.end(Outcome(signal=9, stop_reason=StopReason.LEASE_LOST))
     place.hear_inbox()
     assert stage.said(LEDGER) == [Ends((Ended(NAME, claim.key, None, 0.0),))]
+
+
+def test_a_providers_refusal_is_told_to_control_and_the_attempt_is_forgiven(place, stage, make_claim):
+    claim = make_claim()
+    place.give(claim)
+    refusal = Refusal(DegradationReason.AUTH, "no key")
+    result = AgentResult(resolution="released", summary="no key")
+    place.attempt.end(Outcome(exit_code=1, result=result, reason=Reason.PROVIDER_FAULT, refusal=refusal))
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert (ended.settlement.resolution, ended.settlement.is_forgiven) == ("released", True)
+    attempt = claim.key.work_attempt_id
+    assert stage.said(CONTROL) == [ProviderRefused(agent=None, work_attempt_id=attempt, refusal=refusal)]
 
 
 def test_a_refresh_reaches_the_agent_it_is_meant_for_and_no_other(place, make_claim):

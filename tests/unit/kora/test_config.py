@@ -232,7 +232,25 @@ def test_an_unknown_key_that_resembles_nothing_gets_the_known_ones(write):
         (CALLABLE + "command = ['a']", 'agent.command: goes only with kind "command"'),
         (CALLABLE + "interactive = true", 'agent.interactive: goes only with kind "command"'),
         (CALLABLE + "progress = 'lines'", 'agent.progress: goes only with kind "command"'),
-        ("agent.kind = 'claude'", "agent.kind: must be 'command' or 'callable', not \"claude\""),
+        (
+            "agent.kind = 'clod'",
+            "agent.kind: must be 'command', 'callable', 'claude', 'codex' or 'gemini', not \"clod\"",
+        ),
+        (AGENT + "model = 'm'", 'agent.model: goes only with kind "claude", "codex" or "gemini"'),
+        ("agent = {kind = 'codex', max_turns = 1}", 'agent.max_turns: goes only with kind "claude"'),
+        ("agent = {kind = 'claude', prices = {}}", 'agent.prices: goes only with kind "codex" or "gemini"'),
+        ("agent = {kind = 'claude', command = ['a']}", 'agent.command: goes only with kind "command"'),
+        ("agent = {kind = 'claude', model = '--version'}", "agent.model: must not begin with a dash: further options"),
+        ("agent = {kind = 'claude', allowed_tools = ['-x']}", "agent.allowed_tools[0]: must not begin with a dash"),
+        ("agent = {kind = 'claude', max_turns = -1}", "agent.max_turns: must be greater than or equal to 0, not -1"),
+        ("agent = {kind = 'claude', max_budget_usd = inf}", "agent.max_budget_usd: must be a finite number, not inf"),
+        ("agent = {kind = 'gemini', prompt = '{titel}'}", "agent.prompt: there is no placeholder {titel} (line 1)"),
+        ("agent = {kind = 'gemini', prompt_file = 'no.md'}", "agent.prompt_file: '"),
+        (
+            "agent = {kind = 'codex', prices = {m = {input_usd_per_million = 1, output_usd_per_million = 1}}}",
+            "agent.prices.m.cached_input_usd_per_million: missing",
+        ),
+        ("agent = {kind = 'codex', prices = {m = 1}}", "agent.prices.m: must be a table, not 1"),
         ("agent = {kind = 'callable', callable = 'agent'}", 'agent.callable: must be "module:function", such as'),
         ("agent = {kind = 'callable', callable = 'a.1:run'}", 'agent.callable: must be "module:function", such as'),
         ("agent = {kind = 'callable', callable = ''}", 'agent.callable: must be "module:function", such as'),
@@ -390,7 +408,9 @@ def test_every_key_is_described_and_a_duration_has_its_unit_in_its_name(subtests
             if table_of(field)[0] is None:
                 with subtests.test(key=f"{model.__name__}.{name}"):
                     assert field.description
-                    assert (field.annotation is float) == name.endswith(("_seconds", "_days", "_factor", "_jitter"))
+                    assert (field.annotation is float) == name.endswith(
+                        ("_seconds", "_days", "_factor", "_jitter", "_usd", "_usd_per_million")
+                    )
 
 
 def test_the_command_agents_settings_reach_it_unchanged(write, tmp_path):

@@ -13,6 +13,7 @@ from kora.domain.resolution import (
     AgentResult,
     Outcome,
     Reason,
+    Refusal,
     Resolution,
     StopReason,
     claims_success,
@@ -20,6 +21,7 @@ from kora.domain.resolution import (
     pass_back,
     settle,
 )
+from kora.domain.state import DegradationReason
 from kora.domain.ticket import Status
 from tests.claims import a_claim
 
@@ -54,6 +56,18 @@ def says(resolution: str, **more: object) -> AgentResult:
             Reason.AGENT_TEMPORARY,
         ),
         (Outcome(exit_code=0, result=says("deferred_cost_limit")), "deferred_cost_limit", None, None),
+        (
+            Outcome(exit_code=0, result=says("failed_retryable"), reason=Reason.OVER_LIMITS),
+            "failed_retryable",
+            60,
+            Reason.OVER_LIMITS,
+        ),
+        (
+            Outcome(exit_code=0, result=says("released"), reason=Reason.PROVIDER_FAULT),
+            "released",
+            60,
+            Reason.PROVIDER_FAULT,
+        ),
         (Outcome(exit_code=75), "released", 60, Reason.AGENT_TEMPORARY),
         (Outcome(exit_code=77), "failed_terminal", None, None),
         (Outcome(exit_code=1), "failed_retryable", 60, Reason.AGENT_EXIT),
@@ -177,6 +191,23 @@ def test_attempts_that_an_operator_forgave_do_not_count_towards_the_most() -> No
     assert last is not None
     assert last.sea_status is Status.BLOCKED_NEEDS_OPERATOR
     assert last.summary.endswith("(attempt 3 of 3: waits for an operator)")
+
+
+@pytest.mark.parametrize("attempts", [1, 10, 99])
+def test_a_providers_refusal_waits_longer_each_time_and_is_never_the_last_attempt(attempts: int) -> None:
+    refusal = Refusal(DegradationReason.AUTH, "no key")
+    outcome = Outcome(exit_code=1, result=says("released"), reason=Reason.PROVIDER_FAULT, refusal=refusal)
+    settlement = settle(claim(attempts=attempts, failures={"provider_fault": 3}), outcome, max_attempts=10)
+    assert settlement is not None
+    assert (settlement.sea_status, settlement.is_forgiven) == (Status.RELEASED, True)
+    assert settlement.next_eligible_offset_seconds == 480
+
+
+@pytest.mark.parametrize("reason", [StopReason.STALLED, StopReason.TIMED_OUT])
+def test_what_it_complained_of_last_is_told_of_one_that_was_stopped(reason: StopReason) -> None:
+    settlement = settle(claim(), Outcome(signal=15, stop_reason=reason, trouble="no network"), max_attempts=10)
+    assert settlement is not None
+    assert settlement.summary.endswith(": no network")
 
 
 def test_what_nobody_runs_is_handed_back_at_once_and_to_nobodys_blame() -> None:
