@@ -19,6 +19,7 @@ from kora.domain.resolution import Outcome, StopReason
 from kora.errors import AgentError
 
 if TYPE_CHECKING:
+    from kora.agents.coding.hearing import Watcher
     from kora.agents.containment import Containment
     from kora.agents.port import Agent, EndListener, Lease, Operations, RunningAgent
     from kora.clock import TimeSource
@@ -62,8 +63,9 @@ def build(
     containment: Containment,
     state_dir: Path,
     time_source: TimeSource,
+    watch: Watcher | None = None,
 ) -> Agents:
-    """All agents of a configuration, as one that chooses by the ticket.
+    """All agents of a configuration, as one that chooses by the ticket; `watch` is told of coding agents' streams.
 
     Raises:
         AgentError: a callable cannot be loaded.
@@ -76,7 +78,7 @@ def build(
             case CommandSettings():
                 inner = CommandAgent(spec, containment, state_dir=state_dir, time_source=time_source)
             case CodingSettings():
-                inner = CodingAgent(spec, containment, state_dir=state_dir, time_source=time_source)
+                inner = CodingAgent(spec, containment, state_dir=state_dir, time_source=time_source, watch=watch)
             case CallableSettings():
                 inner = CallableAgent(
                     spec, state_dir=state_dir, time_source=time_source, executor=executor, deadlines=deadlines

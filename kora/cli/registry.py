@@ -19,6 +19,7 @@ class Entry(NamedTuple):
 
 BOARD: Final = {
     "ticket": Entry("board:app", "The board: put tickets on it, look at them, decide about them."),
+    "agent": Entry("agent:app", "Try an agent: one attempt outside the board."),
     "init": Entry("init:init", "Write a configuration and an agent of your own here."),
     "run": Entry("runtime:run", "Work the board (also without a command)."),
     "demo": Entry("runtime:demo", "Watch it work: a dozen tickets, one crash."),
