@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -116,7 +116,7 @@ class Ledger:
         on_answer(OperationAnswer(request, Verdict.DISPATCHED, row))
 
 
-def a_claim(ticket: NewTicket, workspace_id: str, actor_id: str) -> Claim:
+def a_claim(ticket: NewTicket, workspace_id: str, actor_id: str, *, lease_seconds: float) -> Claim:
     """The first claim of a ticket that is on no board."""
     now = datetime.now(UTC)
     made = Ticket(
@@ -135,7 +135,7 @@ def a_claim(ticket: NewTicket, workspace_id: str, actor_id: str) -> Claim:
         work_attempt_count=1,
         failure_count_by_reason={},
     )
-    return Claim(ClaimKey(made.ticket_id, 1, new_id()), made, _HOLDER, now)
+    return Claim(ClaimKey(made.ticket_id, 1, new_id()), made, _HOLDER, now + timedelta(seconds=lease_seconds))
 
 
 def attempt(

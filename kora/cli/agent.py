@@ -79,7 +79,9 @@ def attempt(
         ticket = NewTicket(ticket_title=title, ticket_objective=objective)
     except ValidationError as error:
         raise typer.BadParameter(error.errors()[0]["msg"], ctx=context) from None
-    claim = trial.a_claim(ticket, settings.runtime.workspace, settings.runtime.actor)
+    claim = trial.a_claim(
+        ticket, settings.runtime.workspace, settings.runtime.actor, lease_seconds=settings.poller.lease_seconds
+    )
     redact = Redactor.of(os.environ)
     _introduce(key, spec, claim, redact)
     times = trial.Times(

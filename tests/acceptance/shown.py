@@ -38,6 +38,8 @@ from tests.postgres import Server
 
 FOLDER = "/srv/board"
 """where the pages pretend to be"""
+PROGRAMS = Path(__file__).with_name("programs")
+"""what the pages use and a machine need not have, played"""
 PAGE_SECONDS = 4 * PATIENCE_SECONDS
 HOST = "ship"
 SERVER = "db.example"
@@ -97,9 +99,16 @@ class Shell:
         for name in ("bin", "examples", "actors", ".venv"):
             (folder / name).symlink_to(ROOT / name)
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "COV_"))}
-        environment |= {"HOME": str(folder), "TMPDIR": str(folder), "TZ": "UTC", "LOGNAME": USER, "TERM": "dumb"}
+        environment |= {
+            "HOME": str(folder),
+            "TMPDIR": str(folder),
+            "TZ": "UTC",
+            "LANG": "C.UTF-8",
+            "LOGNAME": USER,
+            "TERM": "dumb",
+        }
         # So that the program is told by its name alone, wherever this checkout is.
-        environment["PATH"] = f"{folder / 'bin'}{os.pathsep}{environment['PATH']}"
+        environment["PATH"] = os.pathsep.join((str(folder / "bin"), str(PROGRAMS), environment["PATH"]))
         environment |= {name: value.replace("$PATH", environment["PATH"]) for name, value in surroundings.items()}
         self._process = subprocess.Popen(
             ["bash", "--norc"],

@@ -27,7 +27,7 @@ def tried(tmp_path):
             lines.append((kept.stream, kept.text))
 
         spec = CommandSettings(command=command, **{"workdir": tmp_path, "grace_seconds": 0.2, **more})
-        claim = a_claim(NewTicket(ticket_title="A trial"), "default", "actor")
+        claim = a_claim(NewTicket(ticket_title="A trial"), "default", "actor", lease_seconds=600.0)
         settlement = attempt(spec, claim, times, SystemTime(), tell=told.append, watch=lambda *_: None, line=line)
         return settlement, told, lines
 
