@@ -17,6 +17,7 @@ from kora.agents.output import Output
 from kora.agents.program import Program
 from kora.agents.reader import Plan
 from kora.agents.record import Record, plain_path
+from kora.agents.workspace import WorkspaceKind
 from kora.clock import SystemTime, TimeSource
 from kora.errors import AgentError
 
@@ -37,7 +38,7 @@ class CommandSettings:
     """the program and its arguments; no shell. `{ticket_id}`, `{ticket_title}`, `{ticket_objective}` are filled in as
     whole arguments"""
     workdir: Path
-    """where the agent runs"""
+    """where the agent runs; the repository, for worktrees"""
     timeout_seconds: float = 0.0
     """how long an attempt may take; 0: as long as it makes progress"""
     stall_seconds: float = 0.0
@@ -53,13 +54,15 @@ class CommandSettings:
     """whether stdin stays open, and operations are answered there"""
     verify: tuple[str, ...] = ()
     """the check that an agent's success has to pass; empty: its word is taken"""
+    workspace: WorkspaceKind = "shared"
+    """whether each attempt runs in `workdir`, or in a place of its own: see `WorkspacedAgent`"""
 
 
 class CommandAgent:
     """Starts the command as `Agent` has it: contained, under its lease, its output kept in `state_dir/attempts/`.
 
-    `environ` is where `env_allow` picks from; this process's own, if not given. What `verify` asks for is not done
-    here: see `VerifiedAgent`.
+    `environ` is where `env_allow` picks from; this process's own, if not given. What `verify` and `workspace` ask for
+    is not done here: see `VerifiedAgent`, `WorkspacedAgent`.
     """
 
     def __init__(

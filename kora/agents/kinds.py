@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,10 @@ from kora.agents.coding.settings import CodingSettings
 from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
 from kora.agents.deadlines import Deadlines
 from kora.agents.executor import Executor
+from kora.agents.git import LOCK_PROGRAM, PROGRAM, Git
 from kora.agents.loading import load
 from kora.agents.verify import VerifiedAgent
+from kora.agents.workspaced import WorkspacedAgent
 from kora.domain.resolution import Outcome, StopReason
 from kora.errors import AgentError
 
@@ -34,8 +37,16 @@ def check(spec: Spec, *, key: str) -> None:
     Raises:
         AgentError: it cannot; the message begins with the key at fault, below `key`.
     """
+    workspace = "shared" if isinstance(spec, CallableSettings) else spec.workspace
     if not spec.workdir.is_dir():
-        raise AgentError(f"{key}.workdir: '{spec.workdir}' is no directory")
+        place = "repository" if workspace == "worktree" else "workdir"
+        raise AgentError(f"{key}.{place}: '{spec.workdir}' is no directory")
+    if workspace == "worktree":
+        try:
+            for program in (PROGRAM, LOCK_PROGRAM):
+                resolve_executable((program,), spec.workdir, os.environ.get("PATH"))
+        except AgentError as error:
+            raise AgentError(f'{key}.workdir: "worktree" needs git and flock: {error}') from None
     path = os.environ.get("PATH") if "PATH" in spec.env_allow else None
     at_fault = ""
     try:
@@ -71,8 +82,24 @@ def build(
         AgentError: a callable cannot be loaded.
     """
     executor, deadlines = Executor(), Deadlines(time_source)
+    git = Git(containment, time_source)
 
     def made(spec: Spec) -> Agent:
+        if isinstance(spec, CallableSettings) or spec.workspace == "shared":
+            return at(spec)
+        return WorkspacedAgent(
+            lambda folder: at(replace(spec, workdir=folder)),
+            spec.workspace,
+            repository=spec.workdir,
+            git=git,
+            timeout_seconds=spec.timeout_seconds,
+            stall_seconds=spec.stall_seconds,
+            state_dir=state_dir,
+            time_source=time_source,
+        )
+
+    def at(spec: Spec) -> Agent:
+        """The agent that runs in `workdir` itself, with its check."""
         inner: Agent
         match spec:
             case CommandSettings():

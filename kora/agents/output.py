@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from kora.agents.lines import LineSplitter, clean
 
 if TYPE_CHECKING:
     from kora.agents.hearing import Hearing, Splitter, Stream
-    from kora.agents.record import Record
     from kora.clock import TimeSource
 
 _LAST_OUTPUT_CHARACTERS: Final = 500
+
+
+class Keeper(Protocol):
+    """Whoever keeps the lines that are printed: a `Record`, mostly."""
+
+    def write(self, stream: str, lines: list[bytes]) -> None:
+        """Keep these lines."""
+
+    def close(self) -> None:
+        """Take no more."""
 
 
 class Output:
@@ -22,7 +31,7 @@ class Output:
 
     def __init__(
         self,
-        record: Record,
+        record: Keeper,
         hearing: Hearing,
         time_source: TimeSource,
         *,

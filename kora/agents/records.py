@@ -37,7 +37,7 @@ class RecordLine:
     at: datetime
     """when Kora read it"""
     stream: str
-    """stdout, stderr, verify, or kora, which says what is not there"""
+    """stdout, stderr, verify, git, or kora, which says what is not there"""
     text: str
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from typing import TYPE_CHECKING, Final
 
+from loguru import logger
+
 from actors import tree
 from kora.agents import kinds
 from kora.errors import StartError
@@ -28,10 +30,22 @@ _TICK_LEAST_SECONDS: Final = 0.01
 
 
 def check_agents(settings: Settings) -> None:
-    """Nothing, if every agent of the configuration can be had. Raises `AgentError` that names the key."""
-    kinds.check(settings.agent.spec(), key="agent")
-    for name, spec in _named(settings).items():
-        kinds.check(spec, key=f"agents.{name}")
+    """Nothing, if every agent of the configuration can be had. Raises `AgentError` that names the key.
+
+    What may be meant otherwise than it is taken is logged.
+    """
+    for key, agent in {
+        "agent": settings.agent,
+        **{f"agents.{name}": each for name, each in settings.agents.items()},
+    }.items():
+        kinds.check(agent.spec(), key=key)
+        if agent.is_ambiguous:
+            logger.warning(
+                '{0}.workdir: "{1}" is not the folder \'{2}\', which is there, too: to mean that, say "./{1}"',
+                key,
+                agent.workspace,
+                agent.folder / agent.workspace,
+            )
 
 
 def agents(settings: Settings, containment: Containment, time_source: TimeSource) -> kinds.Agents:

@@ -8,12 +8,13 @@ from actors.messages import Poll
 from actors.names import POLLER
 from kora.app.hearing import Hearing
 from kora.app.housekeeping import Housekeeping
+from kora.clock import SystemTime
 from kora.notify import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kora.clock import TimeSource
+    from kora.agents.containment import Containment
     from kora.config import Settings
     from kora.store.port import Store
 
@@ -26,14 +27,19 @@ class Beside:
         settings: Settings,
         store: Store,
         chain_id: str,
+        containment: Containment,
         *,
         live: Callable[[str], bool],
         tell: Callable[[str, object], None],
-        time_source: TimeSource,
     ) -> None:
         runtime, notify = settings.runtime, settings.notify
         self._housekeeping = Housekeeping(
-            runtime.state_dir, keep_days=runtime.keep_days, time_source=time_source, live=live
+            runtime.state_dir,
+            keep_days=runtime.keep_days,
+            open_reader=store.reader,
+            containment=containment,
+            time_source=SystemTime(),
+            live=live,
         )
         self._notifier = Notifier(
             notify.command,

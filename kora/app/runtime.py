@@ -119,9 +119,7 @@ class Runtime:
             signals=self._signals,
             time_source=self._time,
         )
-        self._beside = Beside(
-            settings, self._store, self.runtime_id, live=self._is_live, tell=self.tell, time_source=self._time
-        )
+        self._beside = Beside(settings, self._store, self.runtime_id, containment, live=self._is_live, tell=self.tell)
         self._opened.callback(self._beside.close)
 
     def _supervise(self) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from kora.store.port import Reader
     from kora.store.views import AttemptRecord
 
-_STYLES: Final = {"stderr": "red", "verify": "yellow", "kora": "cyan"}
+_STYLES: Final = {"stderr": "red", "verify": "yellow", "git": "cyan", "kora": "cyan"}
 
 
 def log(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ import typer
 
 from kora.cli import verbs
 from kora.cli.attempt_log import attempt_line, log
+from kora.cli.attempt_places import place_line, places_of
 from kora.cli.invocation import invocation, known_id, known_names, login_name
 from kora.cli.output import document, documents, fields, plain_document, say, table
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from kora.config import Settings
     from kora.domain.ticket import NewTicket, Ticket
     from kora.store.port import Reader
+    from kora.store.views import AttemptRecord
 
 app = typer.Typer(help="The board: put tickets on it, look at them, decide about them.", rich_markup_mode=None)
 AgentName = Annotated[
@@ -193,24 +195,31 @@ def show(
       kora-actors ticket show 0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     ticket_id = known_id(context, ticket, "ID")
-    with invocation(context).reader() as reader:
+    call = invocation(context)
+    settings = call.settings()
+    with call.reader(settings) as reader:
         found = reader.ticket(ticket_id)
-        if as_json:
-            document(found.model_dump_json())
+        attempts = reader.attempts(ticket_id)
+        places = places_of(settings.runtime, attempts)
+        if not as_json:
+            fields(
+                _told(found, attempts, reader) | ({"workspaces": "\n".join(map(place_line, places))} if places else {})
+            )
+        elif places:
+            plain_document({**found.model_dump(mode="json"), "workspaces": places})
         else:
-            fields(_told(found, reader))
+            document(found.model_dump_json())
 
 
-def _told(ticket: Ticket, reader: Reader) -> dict[str, object]:
+def _told(ticket: Ticket, attempts: Sequence[AttemptRecord], reader: Reader) -> dict[str, object]:
     blockers = [f"{each} {reader.ticket(each).sea_status}" for each in ticket.blocked_by]
     operations = Counter(str(operation.state) for operation in reader.operations(ticket.ticket_id))
     counted = ", ".join(f"{count} {state}" for state, count in operations.items())
-    attempts = [attempt_line(attempt) for attempt in reader.attempts(ticket.ticket_id)]
     return {
         **ticket.model_dump(),
         "blocked_by": "\n".join(blockers) or None,
         "operations": counted or None,
-        "attempts": "\n".join(attempts) or None,
+        "attempts": "\n".join(map(attempt_line, attempts)) or None,
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, PlainValidator
 
-from kora.config.faults import key_path
+from kora.agents.workspace import WorkspaceKind
+from kora.config.faults import key_path, said
 from kora.config.prompts import Prompt, chosen
 from kora.config.values import Argument, Arguments, Place, Seconds, Section, no_nul, variable
 
@@ -70,6 +71,19 @@ class ModelPrice(Section):
     )
 
 
+def _word_or_place(value: object) -> WorkspaceKind | Path:
+    match value:
+        case "shared" | "fresh" | "worktree":
+            return value
+        case str() | Path():
+            return Path(no_nul(str(value)))
+    raise ValueError(f"must be a path, or one of {', '.join(get_args(WorkspaceKind))}, not {said(value)}")
+
+
+# One check for both, so that what is wrong is one fault. A path such as "./fresh" is no word.
+Workdir = Annotated[WorkspaceKind | Path, PlainValidator(_word_or_place, json_schema_input_type=WorkspaceKind | Path)]
+
+
 class Agent(Section):
     """The program or function that does the tickets: all of them, but those that name another."""
 
@@ -124,7 +138,12 @@ class Agent(Section):
         description="how long an attempt that is to end may take: between SIGTERM and SIGKILL, for a program; and how"
         " long a coding agent's may stay after its last word",
     )
-    workdir: Place = Field(Path(), description="where a program runs, and `verify`; by default beside the file")
+    workdir: Workdir = Field(
+        "shared",
+        description="where a program runs, and `verify`: the file's folder, a clean one for each attempt, "
+        "a git worktree and branch for each, or the folder of this path",
+    )
+    repository: Place = Field(Path(), description="whose worktrees they are; by default that which the file is in")
     env_allow: Annotated[tuple[Annotated[str, AfterValidator(variable)], ...], Field(strict=False)] = Field(
         ("PATH", "HOME", "LANG", "TMPDIR"), description="the environment variables that a program gets to see"
     )
@@ -138,16 +157,26 @@ class AnchoredAgent(Agent):
 
     folder: Place
     """the configuration file's, where the modules of callables are looked for first"""
+    workdir: Place
+    """the folder itself, or the repository"""
+    workspace: WorkspaceKind = "shared"
+    """what is made for each attempt"""
+    is_ambiguous: bool = False
+    """whether a folder stands beside the file that is called as the word that `workdir` says"""
 
     @classmethod
     def of(cls, agent: Agent, folder: Path) -> Self:
         """The agent as it is meant in a file of this folder."""
-        said = {name: getattr(agent, name) for name in agent.model_fields_set}
-        said |= {name: anchored(said[name], folder) for name in ("command", "verify") if name in said}
+        given = {name: getattr(agent, name) for name in agent.model_fields_set}
+        given |= {name: anchored(given[name], folder) for name in ("command", "verify") if name in given}
         if agent.kind in _CODING:
-            said |= {"executable": anchored((agent.executable or agent.kind,), folder)[0]}
-            said |= {"prompt": chosen(agent.prompt, agent.prompt_file, folder), "prompt_file": Path()}
-        return cls(**{**said, "workdir": folder / agent.workdir, "folder": folder})
+            given |= {"executable": anchored((agent.executable or agent.kind,), folder)[0]}
+            given |= {"prompt": chosen(agent.prompt, agent.prompt_file, folder), "prompt_file": Path()}
+        where = agent.workdir
+        if isinstance(where, Path):
+            return cls(**{**given, "workdir": folder / where, "folder": folder})
+        given |= {"workspace": where, "is_ambiguous": "workdir" in given and (folder / where).is_dir()}
+        return cls(**{**given, "workdir": folder / agent.repository, "folder": folder})
 
     def spec(self) -> Spec:
         """The same, as its kind of agent takes it."""
@@ -186,6 +215,7 @@ class AnchoredAgent(Agent):
             progress=self.progress,
             interactive=self.interactive,
             verify=self.verify,
+            workspace=self.workspace,
         )
 
     def _coding(self, kind: Kind) -> CodingSettings:
@@ -221,6 +251,7 @@ class AnchoredAgent(Agent):
             grace_seconds=self.grace_seconds,
             env_allow=self.env_allow,
             verify=self.verify,
+            workspace=self.workspace,
         )
 
 
@@ -253,3 +284,8 @@ def _misfits(where: str, table: object) -> Iterator[tuple[str, str]]:
             *others, last = (f'"{name}"' for name in only)
             named = f"{', '.join(others)} or {last}" if others else last
             yield f"{where}.{key}", f"goes only with kind {named}"
+    workdir = table.get("workdir")
+    if kind == "callable" and workdir in ("fresh", "worktree"):
+        yield f"{where}.workdir", f'"{workdir}" goes only with a program: a callable runs where the runtime does'
+    if "repository" in table and workdir != "worktree":
+        yield f"{where}.repository", 'goes only with workdir "worktree"'

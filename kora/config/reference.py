@@ -87,6 +87,10 @@ max_budget_usd = 2.5
 `command`, `interactive` and `progress` go only with a command, `callable` only with a callable. `executable`,
 `arguments`, `prompt`, `prompt_file`, `model`, `permission_mode` and `resume` go only with coding agents;
 `allowed_tools`, `max_turns` and `max_budget_usd` only with claude, and `prices` only with codex and gemini.
+
+With `workdir = "fresh"` or `"worktree"` each attempt of a program has a place of its own: see
+[Where an attempt runs](workspaces.md). A folder of that name is written `"./fresh"`. `repository` goes only with
+`"worktree"`.
 """,
     "agent.prices": """\
 What codex and gemini spend is not in their streams: it is worked out from the tokens that they tell, where the model
@@ -203,6 +207,8 @@ def _rows(model: type[BaseModel]) -> Iterator[str]:
 def _allowed(schema: dict[str, Any], unit: str) -> str:
     """What the key may be, in words."""
     match schema:
+        case {"anyOf": kinds}:
+            return " or ".join(_allowed(each, unit) for each in kinds)
         case {"enum": choices} | {"items": {"enum": choices}}:
             known = ", ".join(map(_spelled, choices))
             return known if "enum" in schema else f"list of {known}"

@@ -39,7 +39,11 @@ class Runtime(Section):
     log_format: Literal["text", "json"] = Field(
         "text", description="lines for people, or one JSON object a line for machines"
     )
-    keep_days: Days = Field(30.0, description="how long what an agent printed is kept with its attempt")
+    keep_days: Days = Field(
+        30.0,
+        description="how long what an agent printed is kept with its attempt, and a workspace in which none completed "
+        "its ticket",
+    )
     tick_seconds: Annotated[float, Field(ge=0.01, le=2, allow_inf_nan=False)] = Field(
         1.0,
         description="how often the clock ticks, at least: oftener where a short heartbeat or poll interval needs it",

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from kora.agents.coding.stream import amount_of
 from kora.agents.command import DEFAULT_ENV_ALLOW
 from kora.agents.prompt import DEFAULT
+from kora.agents.workspace import WorkspaceKind
 
 Kind = Literal["claude", "codex", "gemini"]
 STALL_SECONDS: Final[Mapping[Kind, float]] = {"claude": 300.0, "codex": 540.0, "gemini": 300.0}
@@ -34,7 +35,7 @@ class CodingSettings:
     executable: str
     """the program: a name to be found in PATH, or a path"""
     workdir: Path
-    """where the agent runs"""
+    """where the agent runs; the repository, for worktrees"""
     prompt: str = DEFAULT
     """the template of what it is asked; see `kora.agents.prompt`"""
     model: str = ""
@@ -63,6 +64,8 @@ class CodingSettings:
     """which of the runtime's environment variables the agent gets"""
     verify: tuple[str, ...] = ()
     """the check that an agent's success has to pass; empty: its word is taken"""
+    workspace: WorkspaceKind = "shared"
+    """whether each attempt runs in `workdir`, or in a place of its own: see `WorkspacedAgent`"""
 
     def cost_usd(self, model: str, tokens_in: object, cached: object, tokens_out: object) -> float | None:
         """What so many tokens of the model cost, those `cached` being among `tokens_in`; None if that is not known."""

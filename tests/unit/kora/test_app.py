@@ -7,6 +7,7 @@ import resource
 import signal
 
 import pytest
+from loguru import logger
 
 from kora.app import assembly, foreground, runtime
 from kora.config import load
@@ -143,3 +144,21 @@ def test_a_store_that_needs_a_person_is_not_tried_again(settings, monkeypatch):
 
     with pytest.raises(StoreUnusableError):
         foreground.run(settings(), until_idle=True)
+
+
+def test_a_folder_beside_the_file_that_is_called_as_the_word_that_workdir_says_is_warned_of(tmp_path):
+    (tmp_path / "fresh").mkdir()
+    path = tmp_path / "supervisor.toml"
+    path.write_text('[agent]\ncommand = ["true"]\n[agents.review]\ncommand = ["true"]\nworkdir = "fresh"\n')
+    said: list[str] = []
+    sink = logger.add(said.append, format="{level} {message}")
+
+    try:
+        assembly.check_agents(load(path, {}))
+    finally:
+        logger.remove(sink)
+
+    expected = f"WARNING agents.review.workdir: \"fresh\" is not the folder '{tmp_path}/fresh', which is there, too"
+    assert [line.partition(":")[0] for line in said] == ["WARNING agents.review.workdir"]
+    assert said[0].startswith(expected)
+    assert said[0].endswith('say "./fresh"\n')

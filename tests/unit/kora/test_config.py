@@ -282,6 +282,18 @@ def test_an_unknown_key_that_resembles_nothing_gets_the_known_ones(write):
         ('[agent]\ncommand = [""]', "agent.command: must name a program first"),
         ('[agent]\ncommand = ["a", "b\\u0000"]', "agent.command[1]: must not contain a NUL character"),
         ('[agent]\ncommand = ["a"]\nworkdir = "a\\u0000"', "agent.workdir: must not contain a NUL character"),
+        (
+            '[agent]\ncommand = ["a"]\nworkdir = 7',
+            "agent.workdir: must be a path, or one of shared, fresh, worktree, not 7",
+        ),
+        (
+            '[agent]\ncommand = ["a"]\nrepository = "a"',
+            'agent.repository: goes only with workdir "worktree"',
+        ),
+        (
+            '[agent]\nkind = "callable"\ncallable = "a:b"\nworkdir = "fresh"',
+            'agent.workdir: "fresh" goes only with a program: a callable runs where the runtime does',
+        ),
         ('[runtime]\nworkspace = "a\\u0007"\n' + AGENT, "runtime.workspace: must consist of printable characters"),
         (f'[runtime]\nworkspace = "{"w" * 201}"\n' + AGENT, "runtime.workspace: must have at most 200 characters"),
         ('[runtime]\nstore = "sqlite:///:memory:"\n' + AGENT, "runtime.store: must be sqlite:///FILE: a database in"),
@@ -528,3 +540,23 @@ def test_no_key_and_no_value_can_break_a_faults_line(key, value, tmp_path_factor
 
     for fault in faults_of(path):
         assert fault.isprintable()
+
+
+@pytest.mark.parametrize("word", ["shared", "fresh", "worktree"])
+def test_workdir_is_a_word_or_a_path_and_a_folder_that_is_called_as_a_word_is_no_silent_surprise(write, tmp_path, word):
+    text = f'[agent]\ncommand = ["true"]\nworkdir = "{word}"\n'
+    agent = load(write(text), {}).agent
+    assert (agent.workspace, agent.workdir, agent.is_ambiguous) == (word, tmp_path, False)
+    assert agent.spec().workspace == word
+
+    (tmp_path / word).mkdir()
+    assert load(write(text), {}).agent.is_ambiguous
+    assert not load(write(AGENT), {}).agent.is_ambiguous
+    agent = load(write(text.replace(f'"{word}"', f'"./{word}"')), {}).agent
+    assert (agent.workspace, agent.workdir, agent.is_ambiguous) == ("shared", tmp_path / word, False)
+
+
+def test_the_repository_of_worktrees_is_relative_to_the_file(write, tmp_path):
+    agent = load(write('[agent]\ncommand = ["true"]\nworkdir = "worktree"\nrepository = "../ship"\n'), {}).agent
+
+    assert (agent.workspace, agent.workdir) == ("worktree", tmp_path / "../ship")

@@ -48,6 +48,10 @@ def test_what_can_be_had_passes(spec):
         (a_command(command=("./no-such",)), rf"agents\.review\.command: '{HERE}/no-such' does not exist"),
         (a_command(workdir=HERE / "no"), rf"agents\.review\.workdir: '{HERE}/no' is no directory"),
         (a_callable(workdir=HERE / "no"), rf"agents\.review\.workdir: '{HERE}/no' is no directory"),
+        (
+            a_command(workspace="worktree", workdir=HERE / "no"),
+            rf"agents\.review\.repository: '{HERE}/no' is no directory",
+        ),
         (a_callable(function="no_such:run"), r"agents\.review\.callable: there is no module 'no_such'"),
         (a_callable(function="a_callable:sleeps"), r"agents\.review\.callable: 'sleeps' .* is async"),
         (a_callable(function="a_callable:number"), r"agents\.review\.callable: 'number' .* not a function"),
@@ -69,6 +73,14 @@ def test_the_search_path_is_what_the_agent_will_have(monkeypatch, tmp_path):
     check(a_command(command=("my-agent",)), key="agent")
     with pytest.raises(AgentError, match="is not to be found"):
         check(a_command(command=("my-agent",), env_allow=("HOME",)), key="agent")
+
+
+def test_worktrees_need_git(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+    with pytest.raises(AgentError, match=r'^agent\.workdir: "worktree" needs git and flock: .git. is not to be found'):
+        check(a_command(workspace="worktree"), key="agent")
+    check(a_command(workspace="fresh"), key="agent")
 
 
 @pytest.fixture
