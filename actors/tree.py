@@ -73,6 +73,8 @@ class Parts:
     """how long a tool call in flight counts as progress"""
     tick_seconds: float
     max_attempts: int
+    redacted: Callable[[str], str] = str
+    """what an agent says, without its secrets"""
     random: Random = field(default_factory=Random)
     strategy: Strategy = "one_for_one"
     max_restarts: int = 30
@@ -183,6 +185,7 @@ def _worker(parts: Parts, post: Post) -> dict[str, Any]:
         "agent": parts.agent,
         "post": post,
         "max_attempts": parts.max_attempts,
+        "redacted": parts.redacted,
         "tool_seconds": parts.tool_seconds,
         "tick_seconds": parts.tick_seconds,
         "time_source": parts.time_source,

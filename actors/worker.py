@@ -33,7 +33,7 @@ from actors.post import Taken
 from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, hand_back, pass_back, settle
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from actors.post import Post
     from actors.supervision import Seat
@@ -69,9 +69,11 @@ class Worker(KoraActor):
         tool_seconds: float,
         tick_seconds: float,
         time_source: TimeSource,
+        redacted: Callable[[str], str] = str,
     ) -> None:
         super().__init__(seat)
         self._agent = agent
+        self._redacted = redacted
         self._post = post
         self._max_attempts = max_attempts
         self._tool_seconds = tool_seconds
@@ -282,7 +284,7 @@ class Worker(KoraActor):
                 agent=claim.ticket.agent, work_attempt_id=claim.key.work_attempt_id, refusal=outcome.refusal
             )
             self.tell(CONTROL, refused)
-        return settle(claim, outcome, max_attempts=self._max_attempts)
+        return settle(claim, outcome, max_attempts=self._max_attempts, redacted=self._redacted)
 
     def _ask_again(self) -> None:
         requests = self._post.desk.unanswered()

@@ -10,14 +10,18 @@ back, or it is bounded. What is none of these a program can still say of its sec
 
 from __future__ import annotations
 
+import os
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Final, Self
 
 MASK: Final = "***"
 VALUE_CHARACTERS: Final = 8
 """a shorter value of the environment is too likely to be a word that also means something else"""
+_MARGIN_CHARACTERS: Final = 8_192
+"""how much further than it is shown a text is looked through: what it is cut in might be a secret"""
 _LINE_CHARACTERS: Final = 20
 """of a value of several lines, how long a line must be to be hidden by itself as well"""
 
@@ -84,7 +88,9 @@ class Redactor:
     """Hides secrets. `values` are hidden wherever they stand; for any thread."""
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self._values = tuple(sorted({part for value in values for part in _parts(value)}))
+        # The longest first: one may hold another.
+        self._values = tuple(sorted({part for value in values for part in _parts(value)}, key=len, reverse=True))
+        self._values_as_bytes = tuple(value.encode(errors="surrogateescape") for value in self._values)
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Self:
@@ -95,6 +101,17 @@ class Redactor:
         """The text with every secret that is recognised replaced by `***`; the same text, if there is none."""
         spans = list(self._spans(text))
         return _masked(text, spans) if spans else text
+
+    def head(self, text: str, characters: int) -> str:
+        """The text's beginning, without a secret in it, nor the first part of one that it was cut in."""
+        return self(text[: characters + _MARGIN_CHARACTERS])[:characters]
+
+    def without_values(self, text: bytes) -> bytes:
+        """The text with the values alone replaced, which costs next to nothing: for what may come in floods."""
+        for value in self._values_as_bytes:
+            if value in text:
+                text = text.replace(value, MASK.encode())
+        return text
 
     def _spans(self, text: str) -> Iterator[_Span]:
         lowered = text.lower()
@@ -112,6 +129,12 @@ class Redactor:
             while start >= 0:
                 yield start, start + len(value)
                 start = text.find(value, start + len(value))
+
+
+@cache
+def of_this_process() -> Redactor:
+    """One that knows what this process's environment held under names of secrets when it was first asked for."""
+    return Redactor.of(os.environ)
 
 
 def _has_any(text: str, hints: tuple[str, ...]) -> bool:

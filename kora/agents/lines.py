@@ -10,9 +10,11 @@ import orjson
 from pydantic import ValidationError
 
 from kora.domain.resolution import AgentResult
+from kora.redact import of_this_process
 
 LINE_BYTES: Final = 1_048_576
 CUT: Final = b" [cut]"
+_SHOWN_CHARACTERS: Final = 200
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _A_RESULT: Final = re.compile(rb'"kora"\s*:\s*"result"')
 _AN_OPERATION: Final = re.compile(rb'"kora"\s*:\s*"operation"')
@@ -123,7 +125,7 @@ class Conversation:
                 self.progress_lines += understood
                 return understood
             case {"kora": _} if self.not_understood is None:
-                self.not_understood = clean(line[:200])
+                self.not_understood = of_this_process().head(clean(line), _SHOWN_CHARACTERS)
         return False
 
     def _take_result(self, said: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kora.agents.lines import LineSplitter, clean
+from kora.redact import of_this_process
 
 if TYPE_CHECKING:
     from kora.agents.record import Record
@@ -37,7 +38,7 @@ class Notes:
         splitter = LineSplitter()
         lines = [*splitter.feed(str.encode(text, errors="replace")), *splitter.end()]
         last = next((line for line in reversed(lines) if line.strip()), None) if stream == "log" else None
-        last_line = None if last is None else clean(last).strip()[:_LAST_OUTPUT_CHARACTERS]
+        last_line = None if last is None else of_this_process().head(clean(last).strip(), _LAST_OUTPUT_CHARACTERS)
         with self._mutex:
             if last_line is not None:
                 self.last_line = last_line

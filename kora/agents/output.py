@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from kora.agents.lines import LineSplitter, clean
+from kora.redact import of_this_process
 
 if TYPE_CHECKING:
     from kora.agents.hearing import Hearing, Splitter, Stream
@@ -62,7 +63,7 @@ class Output:
     def last_line(self, *, failed: bool) -> str:
         """The last line that is not blank; of stderr, if the agent failed and wrote there, else rather of stdout."""
         first, second = (self._last["stderr"], self._last["stdout"])[:: 1 if failed else -1]
-        return clean(first or second).strip()[:_LAST_OUTPUT_CHARACTERS]
+        return of_this_process().head(clean(first or second).strip(), _LAST_OUTPUT_CHARACTERS)
 
     def _take(self, stream: Stream, lines: list[bytes]) -> None:
         if not lines:

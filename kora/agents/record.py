@@ -13,6 +13,7 @@ from typing import Final
 
 from kora.agents.lines import clean
 from kora.clock import TimeSource, from_us
+from kora.redact import of_this_process
 
 RECORD_BYTES: Final = 16 * 1_024 * 1_024
 FOLDER: Final = "attempts"
@@ -40,7 +41,7 @@ class Record:
 
     The file is made at the first line, for its owner's eyes only. Several records of one path share its file: the last
     to be closed compresses it. A file that cannot be written costs the record and one WARNING, never the attempt. What
-    was written before a crash is there after it.
+    was written before a crash is there after it. The values of this process's secrets (see `kora.redact`) are not.
     """
 
     def __init__(self, path: Path, time_source: TimeSource, *, room_bytes: int = RECORD_BYTES) -> None:
@@ -48,6 +49,7 @@ class Record:
         self._time_source = time_source
         self._fd: int | None = None
         self._room_bytes = self._room = room_bytes
+        self._redactor = of_this_process()
         self._over = False
         self._closed = False
         with _changed:
@@ -68,6 +70,7 @@ class Record:
         block = prefix + (b"\n" + prefix).join(lines) + b"\n"
         if not block.isascii() or b"\0" in block:
             block = clean(block).encode()
+        block = self._redactor.without_values(block)
         if len(block) > self._room:
             kept = block[: block.rfind(b"\n", 0, self._room) + 1]
             block = kept + f"{moment} kora [cut: more than {self._room_bytes:,} bytes were printed]\n".encode()

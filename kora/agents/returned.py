@@ -8,11 +8,31 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from kora.domain.resolution import AgentResult, Outcome, Resolution
+from kora.redact import of_this_process
 from kora.work.values import storable
 
 _REPR_CHARACTERS: Final = 200
 _WANTED: Final = "a callable returns None, a Resolution, its string value, or an AgentResult"
 COMPLETED: Final = Outcome()
+
+
+class _Shown(reprlib.Repr):
+    """Short, and without secrets, of which a cut would leave a part that nothing recognises."""
+
+    def repr_str(self, x: str, level: int) -> str:
+        """A text: redacted before it is shortened."""
+        return super().repr_str(of_this_process().head(x, _REPR_CHARACTERS), level)
+
+    def repr_instance(self, x: Any, level: int) -> str:  # noqa: ANN401 - as below
+        """Whatever is of no well-known kind, likewise."""
+        try:
+            said = of_this_process().head(repr(x), _REPR_CHARACTERS)
+        except Exception:  # noqa: BLE001 - an agent's code: it may raise anything
+            return super().repr_instance(x, level)
+        return said if len(said) <= self.maxother else f"{said[: self.maxother]}..."
+
+
+_SHOWN: Final = _Shown()
 
 
 def outcome_of(value: Any, last_output: str) -> Outcome:  # noqa: ANN401 - whatever a callable returns
@@ -28,7 +48,8 @@ def outcome_of(value: Any, last_output: str) -> Outcome:  # noqa: ANN401 - whate
             resolution = Resolution(storable(value))
         except ValueError:
             known = ", ".join(Resolution)
-            return _junk(f"'{storable(value)[:_REPR_CHARACTERS]}', which is none of {known}", last_output)
+            said = of_this_process().head(storable(value), _REPR_CHARACTERS)
+            return _junk(f"'{said}', which is none of {known}", last_output)
         return Outcome(result=AgentResult(resolution=resolution, summary=last_output), last_output=last_output)
     fault = _fault_of(value, kind)
     return _junk(fault, last_output)
@@ -51,7 +72,7 @@ def _fault_of(value: Any, kind: type) -> str:  # noqa: ANN401 - as above
         # Never run, it would be warned of, somewhere and some time.
         close()
         return f"a {kind.__name__}, which does nothing by itself: is a function async, or does it yield?"
-    return f"{storable(reprlib.repr(value))[:_REPR_CHARACTERS]} (a {kind.__name__})"
+    return f"{storable(_SHOWN.repr(value))[:_REPR_CHARACTERS]} (a {kind.__name__})"
 
 
 def _junk(what: str, last_output: str) -> Outcome:

@@ -10,6 +10,7 @@ from loguru import logger
 from actors import tree
 from kora.agents import kinds
 from kora.errors import StartError
+from kora.redact import of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,6 +106,7 @@ def parts(
         tool_seconds=settings.heartbeat.tool_seconds,
         tick_seconds=_tick_seconds(settings),
         max_attempts=settings.control.max_attempts,
+        redacted=of_this_process(),
         strategy=settings.supervisor.strategy,
         max_restarts=settings.supervisor.max_restarts,
         within_seconds=settings.supervisor.within_seconds,

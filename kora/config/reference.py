@@ -88,6 +88,13 @@ max_budget_usd = 2.5
 `arguments`, `prompt`, `prompt_file`, `model`, `permission_mode` and `resume` go only with coding agents;
 `allowed_tools`, `max_turns` and `max_budget_usd` only with claude, and `prices` only with codex and gemini.
 
+A program sees of the runtime's environment what `env_allow` names, and nothing else. What it says of a secret there,
+such as `ANTHROPIC_API_KEY`, is replaced by `***` in the log, in events, in the ticket's summary and in what the admin
+commands show (as [`[runtime]`](#runtime) tells); in the record of what the attempt printed, only the values of such
+variables are, of 8 characters or more. What it records of an operation (key, result, error) is its own data, which
+later attempts get as it was given: it stays in the store as it is, and no command shows it. A secret that is spelt
+otherwise (in pieces, in another encoding) is recognised by nobody.
+
 With `workdir = "fresh"` or `"worktree"` each attempt of a program has a place of its own: see
 [Where an attempt runs](workspaces.md). A folder of that name is written `"./fresh"`. `repository` goes only with
 `"worktree"`.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,8 +12,13 @@ from kora.domain.claim import Claim, ClaimKey
 from kora.domain.state import DegradationReason
 from kora.domain.ticket import TRIED_AGAIN, Status
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LOGICAL_FAILURES_MAX: Final = 3
 SUMMARY_CHARACTERS: Final = 4_000
+_SAID_CHARACTERS: Final = 65_536
+"""of what an agent says, how much is looked through before it is cut"""
 _RETRY_SECONDS: Final = 60.0
 _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
@@ -55,7 +60,6 @@ class Reason(StrEnum):
     AGENT_SIGNAL = "agent_signal"
     AGENT_TEMPORARY = "agent_temporary"
     OVER_LIMITS = "over_limits"
-    """over the attempt's own budget or turns"""
     PERMISSION_DENIED = "permission_denied"
     """what the agent asked for was denied, and nothing else was done"""
     PROVIDER_FAULT = "provider_fault"
@@ -64,17 +68,14 @@ class Reason(StrEnum):
     STALLED = "stalled"
 
 
-LOGICAL: Final = frozenset(
-    {
-        Reason.AGENT_REPORTED,
-        Reason.AGENT_EXIT,
-        Reason.AGENT_PROTOCOL,
-        Reason.AGENT_RAISED,
-        Reason.VERIFY_FAILED,
-        Reason.OVER_LIMITS,
-        Reason.PERMISSION_DENIED,
-    }
-)
+LOGICAL: Final = frozenset(Reason) - {
+    Reason.AGENT_SIGNAL,
+    Reason.AGENT_TEMPORARY,
+    Reason.PROVIDER_FAULT,
+    Reason.DISPATCH_FAULT,
+    Reason.TIMED_OUT,
+    Reason.STALLED,
+}
 """failures that the work itself is to blame for: three of them make a poison ticket"""
 
 
@@ -159,10 +160,13 @@ class _Verdict(NamedTuple):
     reason: Reason | None = None
 
 
-def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement | None:
+def settle(
+    claim: Claim, outcome: Outcome, *, max_attempts: int, redacted: Callable[[str], str] = str
+) -> Settlement | None:
     """What is to be written for an attempt that ended so; None when the lease is lost and nothing may be written.
 
-    The counts come from the ticket as it was claimed: under the claim nobody else changes them.
+    The counts come from the ticket as it was claimed: under the claim nobody else changes them. Whatever the agent said
+    goes through `redacted`, before it is cut.
     """
     if outcome.stop_reason is StopReason.LEASE_LOST:
         return None
@@ -189,10 +193,10 @@ def settle(claim: Claim, outcome: Outcome, *, max_attempts: int) -> Settlement |
         key=claim.key,
         resolution=resolution,
         sea_status=status,
-        summary=summary[:SUMMARY_CHARACTERS],
+        summary=redacted(summary[:_SAID_CHARACTERS])[:SUMMARY_CHARACTERS] if summary else summary,
         next_eligible_offset_seconds=verdict.offset_seconds if is_tried_again else None,
         failure_count_by_reason=counts,
-        model_tier_used=result.model_tier if result else None,
+        model_tier_used=redacted(result.model_tier) if result and result.model_tier else None,
         cost_usd=result.cost_usd if result else None,
         is_forgiven=is_forgiven,
     )
@@ -304,9 +308,8 @@ def _stopped(reason: StopReason, trouble: str) -> _Verdict:
     tail = f": {trouble}" if trouble else ""
     match reason:
         case StopReason.TIMED_OUT:
-            return _Verdict(
-                Resolution.FAILED_RETRYABLE, f"over its wall-clock limit{tail}", _STALLED_SECONDS, Reason.TIMED_OUT
-            )
+            said = f"over its wall-clock limit{tail}"
+            return _Verdict(Resolution.FAILED_RETRYABLE, said, _STALLED_SECONDS, Reason.TIMED_OUT)
         case StopReason.STALLED:
             return _Verdict(Resolution.FAILED_RETRYABLE, f"made no progress{tail}", _STALLED_SECONDS, Reason.STALLED)
         case StopReason.DRAINED:

@@ -9,6 +9,7 @@ import orjson
 
 from kora.domain.operation import CLAIM_TOOL, KEY_CHARACTERS, RESULT_BYTES, TOOL_CHARACTERS
 from kora.errors import OperationError
+from kora.redact import of_this_process
 
 TEXT_CHARACTERS: Final = 500
 """of what an exception says"""
@@ -44,7 +45,7 @@ def described(error: BaseException) -> str:
     """The exception's name and message, fit to be stored, whatever its class does when it is asked."""
     try:
         name, message = type(error).__qualname__, str(error)
-        text = (f"{name}: {message}" if message else f"{name}")[:TEXT_CHARACTERS]
+        text = of_this_process().head(f"{name}: {message}" if message else f"{name}", TEXT_CHARACTERS)
     except BaseException:  # noqa: BLE001 - an agent's code: it may raise anything
         return "an exception that cannot be shown"
     return storable(text)

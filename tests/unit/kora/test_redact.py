@@ -202,3 +202,28 @@ def test_a_megabyte_made_to_take_long_takes_as_long_as_its_length(hostile):
     # Sixteen times the length, sixteen times the work; if it grew with the square, that would be 256 times.
     small = min(taken(65_536) for _ in range(5))
     assert min(taken(1_048_576) for _ in range(2)) < 80 * max(small, 200_000)
+
+
+KNOWN = "Windlass4Gunwale8Taffrail2"
+
+
+@given(st.text(alphabet="ab \n", max_size=60), st.text(alphabet="ab \n", max_size=60), st.integers(0, 100))
+def test_a_text_that_is_cut_short_ends_in_no_part_of_a_secret(before, after, characters):
+    shown = Redactor([KNOWN]).head(f"{before}{KNOWN}{after}", characters)
+
+    assert len(shown) <= characters
+    assert shown == f"{before}{MASK}{after}"[:characters]
+
+
+@given(st.lists(st.sampled_from([b"x", b"\xff", b"\n", KNOWN.encode(), KNOWN[:9].encode()]), max_size=20))
+def test_values_alone_are_hidden_in_bytes_that_are_no_text(parts):
+    said = b"".join(parts)
+
+    assert Redactor([KNOWN]).without_values(said) == said.replace(KNOWN.encode(), MASK.encode())
+
+
+def test_a_value_within_another_does_not_give_that_away():
+    redactor = Redactor(["Windlass4", "Windlass4Gunwale8"])
+
+    assert redactor.without_values(b"Windlass4Gunwale8") == b"***"
+    assert redactor("Windlass4Gunwale8") == "***"
