@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Final
 
 from kora.agents import records
 from kora.agents.containment import Containment
+from kora.agents.git import Git
 from kora.agents.kinds import build
 from kora.agents.port import Lease
+from kora.agents.workspaces import Fate, Sweep
+from kora.clock import from_us
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.ids import new_id, operation_id
 from kora.domain.operation import (
@@ -156,7 +159,7 @@ def attempt(
     Raises:
         AgentError: the agent cannot be made.
     """
-    with _room() as (folder, containment):
+    with _room(time_source) as (folder, containment):
         agents = build(spec, {}, containment=containment, state_dir=folder, time_source=time_source, watch=watch)
         ended = threading.Event()
         lease = Lease(time_source.boot_seconds() + times.lease_seconds, times.lease_seconds)
@@ -187,7 +190,7 @@ def attempt(
 
 
 @contextmanager
-def _room() -> Iterator[tuple[Path, Containment]]:
+def _room(time_source: TimeSource) -> Iterator[tuple[Path, Containment]]:
     """A state directory of its own, and the containment in it; gone at the end, with all that it holds."""
     with tempfile.TemporaryDirectory(prefix="kora-try-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -196,5 +199,19 @@ def _room() -> Iterator[tuple[Path, Containment]]:
             containment = Containment(lock.fileno())
             try:
                 yield folder, containment
+                _leave_no_place(folder, containment, time_source)
             finally:
                 containment.close()
+
+
+def _leave_no_place(state_dir: Path, containment: Containment, time_source: TimeSource) -> None:
+    """Take away what was made for the attempt alone, a worktree's branch included."""
+    fate = Fate(is_completed=False, ended_at=from_us(0))
+    Sweep(
+        state_dir=state_dir,
+        keep_days=0.0,
+        fate_of=lambda _ticket, _attempt: fate,
+        live=lambda _: False,
+        git=Git(containment, time_source),
+        time_source=time_source,
+    ).run()

@@ -57,7 +57,8 @@ def attempt(
     """Make one attempt outside the board, and show live what the agent does and what Kora makes of it.
 
     It is contained, leased and checked as any attempt, and works where the configuration says: what it changes there
-    stays. Nothing is written to the store. Exits with 0 if the ticket would be completed, else with 1.
+    stays, but in a place that was made for it alone, which goes. Nothing is written to the store.
+    Exits with 0 if the ticket would be completed, else with 1.
 
     \b
     Examples:

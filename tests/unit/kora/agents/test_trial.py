@@ -10,6 +10,7 @@ from kora.agents.command import CommandSettings
 from kora.agents.trial import Times, Trial, a_claim, attempt
 from kora.clock import SystemTime
 from kora.domain.ticket import NewTicket
+from tests.repository import a_repository, branches, git
 
 from .conftest import sh
 
@@ -97,3 +98,14 @@ def test_nothing_is_left_of_it(tried, monkeypatch, tmp_path):
     tried(*sh("echo x"))
 
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_nothing_is_left_of_a_worktree_of_its_own(tried, tmp_path):
+    repository = a_repository(tmp_path / "repository")
+
+    settlement, _, lines = tried(*sh("ls; touch made"), workdir=repository, workspace="worktree")
+
+    assert settlement.resolution == "completed"
+    assert ("stdout", "hull") in lines
+    assert branches(repository) == ["main"]
+    assert git(repository, "worktree", "list").count("\n") == 0
