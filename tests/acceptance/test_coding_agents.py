@@ -190,8 +190,9 @@ def shut_down(home: Home, leash: Leash) -> None:
     home.add(WORKERS)
     process = home.start("run")
     leash.wait_for(WORKERS * DESCENDANTS)
+    # Two of the same in one breath may be one.
     process.send_signal(signal.SIGTERM)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGINT)
     assert process.wait(PATIENCE_SECONDS) == 1
     assert leash.is_free()
     assert home.left_over() == []
