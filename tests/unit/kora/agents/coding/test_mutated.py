@@ -75,9 +75,9 @@ def test_no_mutated_stream_is_too_much(seeds):
 @pytest.mark.parametrize(
     ("seeds", "kind"),
     [
-        (range(2), mutations.blow_up),
+        (range(1), mutations.blow_up),
         (range(1), mutations.blow_up_fully),
-        pytest.param(range(2, 200), mutations.blow_up, marks=pytest.mark.prove),
+        pytest.param(range(1, 200), mutations.blow_up, marks=pytest.mark.prove),
         pytest.param(range(1, 60), mutations.blow_up_fully, marks=pytest.mark.prove),
     ],
 )
@@ -95,7 +95,7 @@ def test_no_long_line_takes_more_than_64_mib(seeds, kind):
         assert peak < MEMORY_BYTES, f"seed {seed}"
 
 
-@pytest.mark.parametrize("seeds", [range(10), pytest.param(range(10, 300), marks=pytest.mark.prove)], ids=len)
+@pytest.mark.parametrize("seeds", [range(5), pytest.param(range(5, 300), marks=pytest.mark.prove)], ids=len)
 def test_a_program_that_prints_a_mutated_stream_has_an_end(replay, tmp_path, seeds):
     for seed in seeds:
         recorded, stream = mutations.lines(seed)

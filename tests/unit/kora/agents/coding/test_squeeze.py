@@ -34,7 +34,7 @@ def test_a_line_of_exactly_the_limit_is_kept_whole():
     "text", ["x" * 3 * MEGABYTE, "\n" * 2 * MEGABYTE, '"' * 2 * MEGABYTE, "🪚" * MEGABYTE, "\\" * MEGABYTE]
 )
 @pytest.mark.parametrize("ascii_only", [True, False])
-@pytest.mark.parametrize("size", [4_093, 65_536, 10 * MEGABYTE])
+@pytest.mark.parametrize("size", [4_093, 10 * MEGABYTE])
 def test_of_an_overlong_line_the_texts_are_cut_and_the_rest_can_be_read(text, ascii_only, size):
     said = {"message": {"content": text, "id": "t1"}, "type": "user", "n": [1, None, {"k": text}], "z": "end"}
 
@@ -50,7 +50,7 @@ def test_of_an_overlong_line_the_texts_are_cut_and_the_rest_can_be_read(text, as
 
 @pytest.mark.parametrize("text", [b"x", b"{", b'"', b"[],", b'{"a":{},'])
 def test_a_line_that_is_still_too_long_is_cut_and_says_nothing(text):
-    [line, after] = lines_of(text * (3 * MEGABYTE // len(text)) + b'\n{"a":1}\n')
+    [line, after] = lines_of(text * (5 * MEGABYTE // 4 // len(text)) + b'\n{"a":1}\n')
 
     assert line == (text * MEGABYTE)[:LINE_BYTES] + CUT
     assert parsed(line) is None
@@ -61,7 +61,7 @@ def test_no_text_is_torn_within_an_escape(monkeypatch):
     monkeypatch.setattr("kora.agents.coding.squeeze.LINE_BYTES", 200)
     monkeypatch.setattr("kora.agents.coding.squeeze.TEXT_BYTES", 40)
     chance = random.Random(7)
-    for _ in range(2_000):
+    for _ in range(500):
         parts = [chance.choice(["a", '"', "\\", "\n", "é", "\u2028", "x" * 30]) for _ in range(chance.randint(1, 60))]
         line = json.dumps({"long": "y" * 250, "text": "".join(parts), "type": "t"}).encode()
         [got] = lines_of(line + b"\n", chance.choice([1, 2, 3, 5, 11, 1_000]))
