@@ -42,9 +42,12 @@ _FULL: Final = {
 
 _UNAVAILABLE: Final = {
     "57014": "took too long for a statement",
-    "53300": "has no connection to spare; raise max_connections, or put a pooling proxy before it",
     "25006": "writes nothing now: it is a standby, or was set read-only",
     "25P03": "ended a transaction in which nothing had come for too long",
+}
+
+_UNREACHABLE: Final = {
+    "53300": "has no connection to spare; raise max_connections, or put a pooling proxy before it",
 }
 
 _UNUSABLE: Final = {
@@ -69,12 +72,14 @@ _REFUSED: Final = (
     (re.compile(r"password authentication failed|no password supplied|SASL authentication failed"), "28P01"),
     (re.compile(r'role ".*" (does not exist|is not permitted to log in)|no pg_hba\.conf entry|no such user'), "28000"),
     (re.compile(r'permission denied for database ".*"'), "42501"),
+    (re.compile(r"too many (clients|connections)|remaining connection slots are reserved"), "53300"),
 )
 
 _MEANINGS: Final[dict[type[StoreError], dict[str, str]]] = {
     StoreLockedError: _LOCKED,
     StoreFullError: _FULL,
     StoreUnavailableError: _UNAVAILABLE,
+    StoreUnreachableError: _UNREACHABLE,
     StoreUnusableError: _UNUSABLE,
 }
 
