@@ -13,6 +13,7 @@ from kora.agents.coding.stream import (
     Mark,
     Signal,
     amount_of,
+    cut,
     date_of,
     dict_of,
     dicts_of,
@@ -98,7 +99,7 @@ class ClaudeStream:
         blocks = dicts_of(message.get("content"))
         if said.get("is_api_error_message") is True or message.get("model") == "<synthetic>":
             self._error = text_of(said.get("error"))
-            self.trouble = " ".join(text_of(block.get("text")) for block in blocks).strip()[:TROUBLE_CHARACTERS]
+            self.trouble = cut(" ".join(text_of(block.get("text")) for block in blocks).strip(), TROUBLE_CHARACTERS)
             return None
         if not blocks:
             return None
@@ -122,7 +123,9 @@ class ClaudeStream:
                 self._denied_in_stream.deny(said.get("tool_name"))
             case "api_retry":
                 status, error = said.get("error_status"), text_of(said.get("error"))
-                self.trouble = f"the provider is tried again: {error or 'no answer'} ({status})"[:TROUBLE_CHARACTERS]
+                self.trouble = cut(
+                    f"the provider is tried again: {error or 'no answer'} ({status})", TROUBLE_CHARACTERS
+                )
 
     def _rate_limit(self, info: dict[str, Any]) -> None:
         self._is_out_of_quota = text_of(info.get("status")) not in _SERVED

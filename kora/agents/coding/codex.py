@@ -12,6 +12,7 @@ from kora.agents.coding.stream import (
     Denials,
     Mark,
     Signal,
+    cut,
     dict_of,
     fault,
     ids_of,
@@ -65,7 +66,7 @@ class CodexStream:
             case "thread.started":
                 self.session_id = next(iter(ids_of(said.get("thread_id"))), None)
             case "error":
-                self.trouble = text_of(said.get("message"))[:TROUBLE_CHARACTERS]
+                self.trouble = cut(text_of(said.get("message")), TROUBLE_CHARACTERS)
             case "turn.completed" | "turn.failed":
                 self._word = said
                 self.words += 1
@@ -94,7 +95,7 @@ class CodexStream:
                 self._message = text_of(item.get("text"))
             return TOKEN
         if what == "error":
-            self.trouble = text_of(item.get("message"))[:TROUBLE_CHARACTERS]
+            self.trouble = cut(text_of(item.get("message")), TROUBLE_CHARACTERS)
         if what not in _TOOLS or kind == "item.updated":
             return None
         if kind == "item.started":

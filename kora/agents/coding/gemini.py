@@ -13,6 +13,7 @@ from kora.agents.coding.stream import (
     Mark,
     Signal,
     amount_of,
+    cut,
     dict_of,
     fault,
     ids_of,
@@ -93,7 +94,7 @@ class GeminiStream:
                 self.session_id = next(iter(ids_of(said.get("session_id"))), None)
                 self._model = text_of(said.get("model"))
             case "error":
-                self.trouble = text_of(said.get("message"))[:TROUBLE_CHARACTERS]
+                self.trouble = cut(text_of(said.get("message")), TROUBLE_CHARACTERS)
             case "result":
                 self._result = said
                 self.words += 1
@@ -114,7 +115,8 @@ class GeminiStream:
         content = said.get("content")
         if isinstance(content, str):
             before = self._message if said.get("delta") is True else ""
-            self._message = (before + content[:SUMMARY_CHARACTERS])[:SUMMARY_CHARACTERS]
+            # More than is told of it, which is cut when it is known whether it ends in half of a secret.
+            self._message = (before + content[: 2 * SUMMARY_CHARACTERS])[: 2 * SUMMARY_CHARACTERS]
 
     def _begin(self, said: dict[str, Any]) -> Mark:
         self._message = ""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from kora.agents.coding.squeeze import JsonLines
-from kora.agents.coding.stream import Closing, Mark
+from kora.agents.coding.stream import Closing, Mark, cut
 from kora.agents.hearing import Heard
 from kora.agents.lines import parsed, storable
 from kora.clock import MICROSECONDS
@@ -107,7 +107,7 @@ class CodingHearing:
             signal=None,
             result=AgentResult(
                 resolution=closing.resolution,
-                summary=storable(closing.summary)[:SUMMARY_CHARACTERS],
+                summary=cut(storable(closing.summary), SUMMARY_CHARACTERS),
                 model_tier=None if closing.model is None else storable(closing.model),
                 cost_usd=closing.cost_usd,
                 next_eligible_offset_seconds=offset,
@@ -167,4 +167,4 @@ class CodingHearing:
             seconds = closing.resets_at - self._time_source.now_us() / MICROSECONDS
             if 0 < seconds <= _RESET_SECONDS:
                 until = self._time_source.boot_seconds() + seconds
-        return Refusal(closing.refused, storable(closing.summary)[:SUMMARY_CHARACTERS], until)
+        return Refusal(closing.refused, cut(storable(closing.summary), SUMMARY_CHARACTERS), until)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from kora.domain.resolution import SUMMARY_CHARACTERS, Reason, Resolution
 from kora.domain.state import DegradationReason
+from kora.redact import of_this_process
 
 ID_CHARACTERS: Final = 200
 TROUBLE_CHARACTERS: Final = 500
@@ -156,7 +157,12 @@ def dicts_of(value: object) -> list[dict[str, Any]]:
 
 def text_of(value: object) -> str:
     """The value, if it is text, as short as a summary is and without blanks around it; else nothing."""
-    return value[: 2 * SUMMARY_CHARACTERS].strip()[:SUMMARY_CHARACTERS] if isinstance(value, str) else ""
+    return cut(value[: 4 * SUMMARY_CHARACTERS].strip(), SUMMARY_CHARACTERS) if isinstance(value, str) else ""
+
+
+def cut(text: str, characters: int) -> str:
+    """The beginning of the text; where that is not all of it, not the first half of a secret either."""
+    return text if len(text) <= characters else of_this_process().head(text, characters)
 
 
 def ids_of(*values: object) -> tuple[str, ...]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from kora.agents.coding.stream import TROUBLE_CHARACTERS, cut, text_of
 from kora.agents.notes import Notes
 from kora.agents.record import Record
 from kora.agents.returned import outcome_of
 from kora.clock import SystemTime
-from kora.domain.resolution import AgentResult, Outcome, Resolution, settle
+from kora.domain.resolution import SUMMARY_CHARACTERS, AgentResult, Outcome, Resolution, settle
 from kora.redact import of_this_process
 from kora.work.values import TEXT_CHARACTERS, described
 
@@ -71,3 +72,9 @@ def test_however_an_attempt_ends_what_is_written_of_it_holds_no_secret(outcome):
     assert settlement is not None
     assert SECRET not in repr(settlement)
     assert "***" in settlement.summary
+
+
+@pytest.mark.parametrize("text", ["x" * (SUMMARY_CHARACTERS - 9) + SECRET, "x" * (TROUBLE_CHARACTERS - 9) + SECRET])
+def test_a_coding_agents_text_is_cut_behind_its_secrets(text):
+    assert SECRET[:5] not in text_of(text).replace(SECRET, "")
+    assert SECRET[:5] not in cut(text_of(text), TROUBLE_CHARACTERS)
