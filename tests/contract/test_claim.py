@@ -366,6 +366,23 @@ def test_a_claim_brings_the_newest_results_up_to_four_megabytes(runtime, add, en
         assert [row.sequence_within_attempt for row in claim.operations] == [3, 4, 5, 6]
 
 
+def test_a_claim_brings_along_how_the_newest_attempts_ended(runtime, add, ends, clock):
+    add(1)
+    for number in range(11):
+        (claim,) = runtime.claim()
+        assert [ended.attempt for ended in claim.earlier_attempts] == list(range(max(1, number - 9), number + 1))
+        runtime.settle(ends(claim, Status.RELEASED, summary=f"attempt {number + 1}"))
+    (claim,) = runtime.claim(lease_seconds=1)
+    clock.advance(1)
+    runtime.turn(sweep=True, max_attempts=99)
+    (last,) = runtime.claim()
+
+    ended = [(said.attempt, said.resolution, said.summary) for said in last.earlier_attempts]
+    assert ended[-2:] == [(11, "released", "attempt 11"), (12, None, "lease expired")]
+    assert last.earlier_attempts[-1].work_attempt_id == claim.key.work_attempt_id
+    assert len(ended) == 10
+
+
 @pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
 def test_what_is_passed_over_is_not_read(runtime, add, place):
     heavy = add({"ticket_objective": "x" * 1_000_000}, {"ticket_objective": "x" * 1_000_000})

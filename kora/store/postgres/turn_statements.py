@@ -239,6 +239,16 @@ SELECT $1, 'allocated', $2, 0, column1, column2, column3, column4 FROM {rows}
     types=("text", "bigint", "integer", "text"),
 )
 
+_EARLIER_ATTEMPTS: Final = """
+SELECT ticket_no, json_agg(json_build_array(attempt, work_attempt_id, dispatch_result, dispatch_error))::text FROM (
+    SELECT ticket_no, attempt, work_attempt_id, dispatch_result, dispatch_error,
+           row_number() OVER (PARTITION BY ticket_no ORDER BY attempt DESC) AS newest
+    FROM kora.operations
+    WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) AND sequence_within_attempt = 0
+) AS numbered
+WHERE newest <= $2 GROUP BY ticket_no
+"""
+
 _EARLIER_OPERATIONS: Final = """
 SELECT ticket_no, json_agg(json_build_array(newest, work_attempt_id, sequence_within_attempt))::text FROM (
     SELECT ticket_no, work_attempt_id, sequence_within_attempt,
@@ -292,6 +302,7 @@ TURN: Final = TurnStatements(
     claim_tickets=_CLAIM_TICKETS,
     abandon_earlier=_ABANDON_EARLIER,
     allocate=_ALLOCATE,
+    earlier_attempts=_EARLIER_ATTEMPTS,
     earlier_operations=_EARLIER_OPERATIONS,
     operations_by_key=_OPERATIONS_BY_KEY,
     next_eligible=_NEXT_ELIGIBLE,

@@ -9,7 +9,7 @@ from typing import Any, Final
 import orjson
 
 from kora.clock import MICROSECONDS, from_us
-from kora.domain.claim import Claim
+from kora.domain.claim import Claim, EarlierAttempt
 from kora.domain.events import EventType, spelling
 from kora.domain.ids import new_ids, operation_id
 from kora.domain.operation import CLAIM_TOOL, Operation, default_key
@@ -19,6 +19,11 @@ from kora.store.sql.rows import NewClaims, ReadyRow, json_array, operation_of, r
 from kora.store.sql.turn import Claimed, OpenTurn
 
 _CLAIMED: Final = EventType.CLAIMED.value
+_Past = tuple[tuple[Operation, ...], tuple[EarlierAttempt, ...]]
+"""what earlier attempts at a ticket recorded, and how they ended; the oldest first"""
+_NOTHING: Final[_Past] = ((), ())
+ATTEMPTS_AT_MOST: Final = 10
+"""of each ticket, the newest: how they ended is told to the next"""
 PROMOTED_AT_MOST: Final = 200
 """of each rank, in each turn: so that a million tickets falling due at once make no turn long"""
 OPERATIONS_AT_MOST: Final = 1_000
@@ -85,7 +90,7 @@ def _write(turn: OpenTurn, rows: Sequence[ReadyRow], lease_seconds: float) -> li
     told: list[Told] = []
     for row, attempt in zip(rows, new_ids(len(rows)), strict=True):
         ticket_no, ticket_id = row.ticket_no, row.ticket_id
-        claims.append(new.of(row, attempt, earlier.get(ticket_no, ())))
+        claims.append(new.of(row, attempt, *earlier.get(ticket_no, _NOTHING)))
         claimed += (ticket_no, attempt)
         allocated += (attempt, ticket_no, row.work_attempt_count + 1, _presence_id(ticket_id, attempt))
         told.append((_CLAIMED, f"{before}{attempt}{after}", ticket_id, ticket_no, None))
@@ -103,15 +108,24 @@ def _presence_id(ticket_id: str, work_attempt_id: str) -> str:
     return operation_id(ticket_id, default_key(CLAIM_TOOL, 0, work_attempt_id))
 
 
-def _earlier(turn: OpenTurn, ticket_nos: list[int]) -> dict[int, tuple[Operation, ...]]:
-    """What earlier attempts at these recorded, and what they left open is abandoned."""
+def _earlier(turn: OpenTurn, ticket_nos: list[int]) -> dict[int, _Past]:
+    """What there was of earlier attempts at these; and what they left open is abandoned."""
     if not ticket_nos:
         return {}
-    turn.connection.execute(turn.say.abandon_earlier, (turn.now_us, json_array(ticket_nos)))
-    found = turn.connection.execute(
-        turn.say.earlier_operations, (json_array(ticket_nos), OPERATIONS_AT_MOST)
-    ).fetchall()
-    return {ticket_no: _newest(turn, sorted(orjson.loads(keys))) for ticket_no, keys in found}
+    numbers = json_array(ticket_nos)
+    turn.connection.execute(turn.say.abandon_earlier, (turn.now_us, numbers))
+    attempts = turn.connection.execute(turn.say.earlier_attempts, (numbers, ATTEMPTS_AT_MOST)).fetchall()
+    found = turn.connection.execute(turn.say.earlier_operations, (numbers, OPERATIONS_AT_MOST)).fetchall()
+    operations = {ticket_no: _newest(turn, sorted(orjson.loads(keys))) for ticket_no, keys in found}
+    return {
+        ticket_no: (operations.get(ticket_no, ()), tuple(_ended(*row) for row in sorted(orjson.loads(rows))))
+        for ticket_no, rows in attempts
+    }
+
+
+def _ended(attempt: int, work_attempt_id: str, result: str | None, error: str | None) -> EarlierAttempt:
+    said = {} if result is None else orjson.loads(result)
+    return EarlierAttempt(work_attempt_id, attempt, said.get("resolution"), said.get("summary") or error or "")
 
 
 def _newest(turn: OpenTurn, keys: list[Any]) -> tuple[Operation, ...]:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from kora.clock import from_us
-from kora.domain.claim import Claim, ClaimKey
+from kora.domain.claim import Claim, ClaimKey, EarlierAttempt
 from kora.domain.events import Event
 from kora.domain.made import made
 from kora.domain.operation import Operation, OperationState
@@ -152,7 +152,13 @@ class NewClaims:
         self._active: dict[int, ActiveClaim] = {}
         """by fence: nothing else tells those of one turn apart, and nothing ever changes one"""
 
-    def of(self, row: ReadyRow, work_attempt_id: str, operations: tuple[Operation, ...]) -> Claim:
+    def of(
+        self,
+        row: ReadyRow,
+        work_attempt_id: str,
+        operations: tuple[Operation, ...],
+        earlier_attempts: tuple[EarlierAttempt, ...],
+    ) -> Claim:
         """The claim that a ready ticket's row is under once it is claimed, which counts the claim and the attempt."""
         # In one step: taken one at a time from the row, they cost as much as the claim.
         (
@@ -198,7 +204,7 @@ class NewClaims:
         }
         ticket = made(Ticket, _TICKET_FIELDS, fields)
         key = ClaimKey(ticket_id, fence, work_attempt_id)
-        return Claim(key, ticket, self._holder, self._until, operations, attempts_forgiven)
+        return Claim(key, ticket, self._holder, self._until, operations, attempts_forgiven, earlier_attempts)
 
     def _new_active(self, fence: int) -> ActiveClaim:
         fields = {"claim_fence_token": fence, "holder": self._holder, "lease_expires_at": self._until}

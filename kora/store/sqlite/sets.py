@@ -58,6 +58,7 @@ TURN: Final = TurnStatements(
     claim_tickets=turns.CLAIM_TICKETS,
     abandon_earlier=turns.ABANDON_EARLIER,
     allocate=turns.ALLOCATE,
+    earlier_attempts=turns.EARLIER_ATTEMPTS,
     earlier_operations=turns.EARLIER_OPERATIONS,
     operations_by_key=turns.OPERATIONS_BY_KEY,
     next_eligible=turns.NEXT_ELIGIBLE,

@@ -241,6 +241,15 @@ VALUES {rows}
     row="(?1, 'allocated', ?2, 0, ?, ?, ?, ?)",
 )
 
+EARLIER_ATTEMPTS: Final = """
+SELECT ticket_no, json_group_array(json_array(attempt, work_attempt_id, dispatch_result, dispatch_error)) FROM (
+    SELECT ticket_no, attempt, work_attempt_id, dispatch_result, dispatch_error,
+           row_number() OVER (PARTITION BY ticket_no ORDER BY attempt DESC) AS newest
+    FROM operations WHERE ticket_no IN (SELECT value FROM json_each(?1)) AND sequence_within_attempt = 0
+)
+WHERE newest <= ?2 GROUP BY ticket_no
+"""
+
 # By their keys alone, so that no result is read that is not handed on; 1 is the newest.
 EARLIER_OPERATIONS: Final = """
 SELECT ticket_no, json_group_array(json_array(newest, work_attempt_id, sequence_within_attempt)) FROM (
