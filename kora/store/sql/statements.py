@@ -112,7 +112,7 @@ class TurnStatements:
     allocate: ManyRows
     """shared: tool, now; rows: attempt, ticket's number, number of the attempt, operation id"""
     earlier_attempts: str
-    """tickets' numbers, how many of each at most → ticket's number, and a JSON array of (the attempt's number, its id, its
+    """tickets' numbers, how many of each at most → ticket's number, and a JSON array of (attempt's number, its id, its
     end as JSON or null, what else ended it or null) of the newest, in no order"""
     earlier_operations: str
     """tickets' numbers, how many of each at most → ticket's number, and a JSON array of (1 for the newest, attempt,
