@@ -102,6 +102,14 @@ def test_a_role_that_may_not_connect(postgres, database):
     )
 
 
+def test_a_role_that_may_not_make_the_tables(postgres, database):
+    postgres.execute(f"CREATE ROLE maker_{database} LOGIN")
+
+    assert "does not let this role do that: see `kora-actors migrate --print-roles`" in refusal(
+        postgres.url(database, user=f"maker_{database}"), migrated
+    )
+
+
 def test_a_password_that_is_wrong_or_missing(postgres, database, url):
     migrated(url)
     postgres.execute(f"CREATE ROLE locked_{database} LOGIN PASSWORD 'right'")
