@@ -321,7 +321,7 @@ def test_of_two_copies_at_once_one_ends(source, target, fill, copy, small_pages)
     assert boards.seen(target) == boards.seen(source)
 
 
-@back
+@pytest.mark.parametrize("way", WAYS[2:3], indirect=True, ids="-".join)
 def test_a_file_that_others_share_gives_events_the_next_free_places(source, fill, copy, new_place_of):
     fill(source)
     target = new_place_of("sqlite")
