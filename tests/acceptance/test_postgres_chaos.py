@@ -17,6 +17,7 @@ import pytest
 
 from kora.domain.ticket import NewTicket
 from kora.store.open import migrate
+from kora.store.postgres.bare import ANSWER_SECONDS
 from tests.acceptance.home import PATIENCE_SECONDS, Home
 from tests.postgres import Server
 
@@ -306,3 +307,28 @@ def print_rates(ends: list[float], calm_at: float, last_fault: float, *, recover
     after = [rate(last_fault + at, last_fault + at + WINDOW_SECONDS) for at in range(int(RECOVERY_SECONDS))]
     print(f"{before:.0f} tickets/s before the first fault, then after the last:", *(f"{each:.0f}" for each in after))
     assert not recovers or max(after) >= 0.9 * before
+
+
+@pytest.mark.prove
+def test_a_server_that_stands_still_for_longer_than_an_answer_is_waited_for_costs_no_restart(home, make_fleet):
+    measure = Measure(400, 20, 4, 0.1, 4.0, 0.0, 0)
+    fleet = make_fleet(measure)
+    add(home, measure)
+    process = fleet.start(0)
+    fleet.wait_until(lambda: fleet.completed() >= measure.tickets // 20)
+    fleet.server.freeze()
+    try:
+        _never.wait(2 * ANSWER_SECONDS)
+        told = fleet.log(process)
+    finally:
+        fleet.server.thaw()
+    assert "is out of reach" in told
+    fleet.wait_until(lambda: fleet.completed() == measure.tickets)
+    assert "the store answers again" in fleet.log(process)
+    process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0, fleet.log(process)
+    assert_each_done_once(fleet, measure)
+    assert fleet.ask("SELECT payload FROM kora.events WHERE event_type = 'kora.supervisor.restarted'") == []
+    assert "Traceback" not in fleet.log(process)
+    for marks in home.marks().values():
+        assert [mark for mark in marks if mark.what == "overlap"] == []
