@@ -27,7 +27,12 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
         """A connection on which each statement commits itself. Raises what psycopg raises."""
         bare = cls.connect(conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
         bare.answer_seconds = answer_seconds
-        if bare.execute("SELECT pg_backend_pid()").fetchone() == (bare.info.backend_pid,):
+        try:
+            found = bare.execute("SELECT pg_backend_pid()").fetchone()
+        except BaseException:
+            bare.close()
+            raise
+        if found == (bare.info.backend_pid,):
             # Nobody stands between who could hand the next transaction to another session, in which what was prepared
             # is not, or is something else: a proxy that pools has told a number of its own.
             bare.prepare_threshold = _PREPARED_FROM
