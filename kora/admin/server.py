@@ -103,17 +103,25 @@ class Serving:
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
         self._server = _Server(config, self._api)
+        self._suspected: float | None = None
+        """when it had last turned, if the last check found that to be too long ago"""
         self._thread = threading.Thread(
             target=self._run, args=(listening.socket.dup(),), name="admin-server", daemon=True
         )
         self._thread.start()
 
     def check(self) -> None:
-        """Nothing, while requests are answered. Raises `AdminError` when the thread has died or stands still."""
+        """Nothing, while requests are answered. Raises `AdminError` when the thread has died or stands still.
+
+        It stands still if it has not turned since the last check either: after the whole process was frozen, whoever
+        checks may wake before it.
+        """
         if not self._thread.is_alive():
             raise AdminError(f"the admin API's thread has ended{self._fault and ': '}{self._fault}")
-        still = time.monotonic() - self._server.turned_at
-        if still > STILL_SECONDS:
+        turned_at, suspected = self._server.turned_at, self._suspected
+        still = time.monotonic() - turned_at
+        self._suspected = turned_at if still > STILL_SECONDS else None
+        if self._suspected is not None and suspected == turned_at:
             raise AdminError(f"the admin API's loop has not turned for {still:.0f} seconds")
 
     def close(self) -> None:

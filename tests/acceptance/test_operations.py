@@ -91,7 +91,7 @@ def assert_once(home: Home, count: int) -> None:
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
-@pytest.mark.parametrize(("kills", "homes"), [(5, 1), pytest.param(500, 2, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(("kills", "homes"), [(4, 1), pytest.param(500, 2, marks=pytest.mark.prove)])
 def test_killed_around_an_operation_its_effect_is_there_once(tmp_path, kills, homes):
     folders = [tmp_path / str(number) for number in range(homes)]
     for folder in folders:

@@ -165,9 +165,20 @@ def test_a_server_whose_loop_stands_still_says_so(listening, serving, monkeypatc
     served = serving()
     assert stuck.wait(PATIENCE_SECONDS)
 
+    # Once is no fault: the whole process may have been frozen.
+    served.check()
     with pytest.raises(AdminError, match="not turned"):
         served.check()
     go_on.set()
+
+
+def test_a_server_that_had_stood_still_and_turns_again_is_well(served, monkeypatch):
+    moments = iter([0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr(server.time, "monotonic", lambda: 1_000.0)
+
+    for turned_at in moments:
+        monkeypatch.setattr(served._server, "turned_at", turned_at)
+        served.check()
 
 
 def test_more_connections_than_allowed_are_refused_at_once(listening, serving, state_dir):
