@@ -82,10 +82,11 @@ APPEND_EVENTS: Final = Many(
     """
 INSERT INTO kora.events (seq, occurred_at, workspace_id, chain_id, event_id, event_type, ticket_no, payload, chain_seq,
                          prev_event_hash, this_event_hash)
-SELECT ((pg_current_xact_id()::text::bigint + w.seq_shift) << 22) + column5 - c.last_chain_seq, $1, $2, $3,
-       column1, column2, nullif(column3, 0), column4, column5, column6, column7
-FROM {rows}, kora.workspaces AS w, kora.chains AS c
-WHERE w.workspace_id = $2 AND c.workspace_id = $2 AND c.chain_id = $3
+SELECT head.seq + column5, $1, $2, $3, column1, column2, nullif(column3, 0), column4, column5, column6, column7
+FROM {rows},
+     (SELECT ((pg_current_xact_id()::text::bigint + w.seq_shift) << 22) - c.last_chain_seq AS seq
+      FROM kora.workspaces AS w, kora.chains AS c
+      WHERE w.workspace_id = $2 AND c.workspace_id = $2 AND c.chain_id = $3 OFFSET 0) AS head
 """,
     shared=3,
     types=("text", "text", "bigint", "text", "bigint", "bytea", "bytea"),

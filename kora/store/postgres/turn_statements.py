@@ -100,6 +100,7 @@ JOIN kora.operations AS p
     types=("bigint", "text", "bigint", "text"),
 )
 
+# The sum keeps PostgreSQL to the table's key: by the index of what is held it would compare each row with each.
 _SETTLE_TICKETS: Final = Many(
     """
 UPDATE kora.tickets SET sea_status = $3, queue_state = $4::smallint, next_eligible_at = $5, last_resolution = $6,
@@ -109,7 +110,7 @@ UPDATE kora.tickets SET sea_status = $3, queue_state = $4::smallint, next_eligib
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
 FROM {rows}
 WHERE ticket_no = column1 AND claim_fence_token = column2 AND work_attempt_id = column3 AND holder = $1
-  AND queue_state = 3
+  AND queue_state + 0 = 3
 """,
     shared=8,
     types=("bigint", "bigint", "text", "text", "bigint"),
@@ -166,7 +167,8 @@ UPDATE kora.tickets SET sea_status = column4, queue_state = column5::smallint, n
     ended_at = $1, worked_us = worked_us + column6,
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
 FROM {rows}
-WHERE ticket_no = column1 AND claim_fence_token = column2 AND holder = column3 AND queue_state = 3
+WHERE ticket_no = column1 AND claim_fence_token = column2 AND holder = column3
+  AND queue_state + 0 = 3
 """,
     shared=1,
     types=("bigint", "bigint", "text", "text", "integer", "bigint"),
@@ -217,7 +219,7 @@ UPDATE kora.tickets SET sea_status = 'in_progress', queue_state = 3, claim_count
     work_attempt_count = work_attempt_count + 1, claim_fence_token = claim_count + 1, holder = $1,
     lease_expires_at = $2, work_attempt_id = column2, claimed_at = $3, progress_at = NULL
 FROM {rows}
-WHERE ticket_no = column1 AND queue_state = 1
+WHERE ticket_no = column1 AND queue_state + 0 = 1
 """,
     shared=3,
     types=("bigint", "text"),
