@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import subprocess
@@ -272,7 +273,8 @@ def test_a_fleet_works_each_ticket_once_whatever_is_done_to_it_and_its_server(ho
     fleet.wait_until(lambda: fleet.completed() == measure.tickets)
     lasted = time.monotonic() - began
     frozen = trouble.frozen
-    assert "the lease is lost, nothing is written" in fleet.log(frozen)
+    # By whichever of its actors comes to know of it first.
+    assert re.search(r"the lease is lost, nothing is written|its claim was another's by then", fleet.log(frozen))
     for process in fleet.running:
         process.terminate()
     for process in fleet.running:

@@ -40,7 +40,7 @@ def start(home: Home, config: Path, offset_seconds: int) -> subprocess.Popen[str
     return process
 
 
-@pytest.mark.parametrize("tickets", [24, pytest.param(400, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("tickets", [12, pytest.param(400, marks=pytest.mark.prove)])
 def test_an_hour_ahead_and_an_hour_behind_claim_nothing_twice_and_end_no_lease_early(home, postgres, database, tickets):
     url = postgres.url(database)
     migrate(url, workspace_id="default")

@@ -53,7 +53,7 @@ def assert_ledger_is_gapless(home) -> None:
     assert all(first == 0 and last == count - 1 for _, count, first, last in rows)
 
 
-@pytest.mark.parametrize(("kills", "every"), [(2, 8), pytest.param(20, 1, marks=pytest.mark.prove)])
+@pytest.mark.parametrize(("kills", "every"), [(1, 8), pytest.param(20, 1, marks=pytest.mark.prove)])
 def test_killed_at_random_moments_it_ends_with_nothing_lost_and_equal_sums(home, kills, every):
     count = put_on_board(home, every, poller={"lease_seconds": 2, "poll_interval_seconds": 0.2})
     random = Random(20)

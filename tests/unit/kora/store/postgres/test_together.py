@@ -205,7 +205,7 @@ def follow(board: Board, seen: list[int]) -> None:
                 return
 
 
-@pytest.mark.parametrize("tickets", [300, pytest.param(5_000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("tickets", [150, pytest.param(5_000, marks=pytest.mark.prove)])
 def test_many_at_one_board_lose_nothing_strand_nothing_and_do_nothing_twice(store, raw, reader, tickets):
     raw.execute(NOT_BEFORE_ITS_TIME)
     board, seen = Board(store, tickets), []
