@@ -80,6 +80,7 @@ def test_the_page_of_the_example_does_what_it_says(checkout):
     assert len(announced(checkout)) == CHANGES
 
 
+@pytest.mark.prove
 def test_killed_after_every_announcement_it_announces_each_change_once(checkout):
     folder = checkout / "examples" / "release_notes"
     (folder / "crashing.py").write_text(CRASHING)
