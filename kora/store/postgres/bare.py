@@ -39,9 +39,14 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
         return bare
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
-        """As psycopg does; `OperationalError` when the answer does not come in time, and the connection is no more."""
+        """As psycopg does; `OperationalError` when an answer does not come in time, and the connection is no more.
+
+        Who says how long it waits, as for what may never come, is told so as psycopg tells it.
+        """
+        if timeout is not None:
+            return super().wait(gen, interval, timeout)
         try:
-            return super().wait(gen, interval, timeout or self.answer_seconds)
+            return super().wait(gen, interval, self.answer_seconds)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - it has no public name
             # What comes later would be taken for the answer to something else.
             self.pgconn.finish()

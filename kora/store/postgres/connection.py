@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from random import Random
 from typing import Any, Final, NoReturn
 
 import psycopg
@@ -22,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from kora.errors import StoreUnavailableError, StoreUnreachableError
 from kora.store.postgres.bare import ANSWER_SECONDS, Waiting, steps
 from kora.store.postgres.board_statements import OPEN_CHAIN
+from kora.store.postgres.circuit import Circuit
 from kora.store.postgres.errors import translate, translated
 from kora.store.sql.place import Cursor, Mark
 
@@ -84,9 +84,7 @@ class PostgresConnection:
             self._begin += _BY_KEYS
         self._answer_seconds = ANSWER_SECONDS + more
         self._outcome_seconds = OUTCOME_SECONDS + more
-        self._random = Random()
-        self._failures = 0
-        self._next_try = 0.0
+        self._circuit = Circuit(least_seconds=PAUSE_LEAST_SECONDS, most_seconds=PAUSE_MOST_SECONDS)
         self._bare: Waiting | None = None
         self._xact_id: str | None = None
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
@@ -237,21 +235,16 @@ class PostgresConnection:
         if self._bare is not None and not self._bare.closed:
             return self._bare
         self._bare = None
-        left = self._next_try - time.monotonic()
+        left = self._circuit.left_seconds()
         if left > 0:
             raise StoreUnreachableError(f"{self._name} is out of reach; it is tried again in {left:.1f} s")
         try:
             self._bare = Waiting.opened(self.conninfo, self._answer_seconds)
         except psycopg.Error as error:
-            self._open_circuit()
+            self._circuit.failed()
             self._raise(error)
-        self._failures = 0
+        self._circuit.succeeded()
         return self._bare
-
-    def _open_circuit(self) -> None:
-        pause = min(PAUSE_MOST_SECONDS, PAUSE_LEAST_SECONDS * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self._next_try = time.monotonic() + pause * self._random.uniform(0.5, 1.0)
 
     def _begun(self, begin: str) -> Waiting:
         """A connection with a transaction open. One that had died unnoticed is replaced: nothing was done on it yet."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from random import Random
 from time import monotonic, sleep
 from typing import Final
 
@@ -11,6 +10,8 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from kora.store.postgres.bare import ANSWER_SECONDS, Waiting
+from kora.store.postgres.circuit import Circuit
 from kora.store.postgres.connection import CONNECT_SECONDS
 from kora.store.postgres.place import PostgresPlace
 
@@ -32,10 +33,8 @@ class Listener:
             place.url, application_name="kora listener", connect_timeout=CONNECT_SECONDS, keepalives_idle=5
         )
         self._channel = channel(place.workspace_id)
-        self._random = Random()
-        self._failures = 0
-        self._next_try = 0.0
-        self._bare: psycopg.Connection[tuple[object, ...]] | None = None
+        self._circuit = Circuit(least_seconds=_PAUSE_LEAST_SECONDS, most_seconds=_PAUSE_MOST_SECONDS)
+        self._bare: Waiting | None = None
 
     def wait(self, seconds: float) -> bool:
         """Wait for as long, or until there may be new tickets; True when there may be."""
@@ -54,23 +53,19 @@ class Listener:
         if self._bare is not None:
             self._bare.close()
 
-    def _listening(self, until: float) -> psycopg.Connection[tuple[object, ...]] | None:
+    def _listening(self, until: float) -> Waiting | None:
         """The connection, on which is listened; None if there is none until then."""
         if self._bare is None:
-            pause = min(until, self._next_try) - monotonic()
-            if pause > 0:
-                sleep(pause)
-            if monotonic() < self._next_try:
+            sleep(max(0.0, min(until - monotonic(), self._circuit.left_seconds())))
+            if self._circuit.left_seconds() > 0:
                 return None
-            bare = psycopg.connect(self._conninfo, autocommit=True)
-            bare.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
-            self._bare, self._failures = bare, 0
+            self._bare = Waiting.opened(self._conninfo, ANSWER_SECONDS)
+            self._bare.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
+            self._circuit.succeeded()
         return self._bare
 
     def _lose(self) -> None:
         if self._bare is not None:
             self._bare.close()
             self._bare = None
-        pause = min(_PAUSE_MOST_SECONDS, _PAUSE_LEAST_SECONDS * 2.0 ** min(self._failures, 10))
-        self._failures += 1
-        self._next_try = monotonic() + pause * self._random.uniform(0.5, 1.0)
+        self._circuit.failed()
