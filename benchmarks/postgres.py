@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Final
 
 import psycopg
+from cycle import AGENT
 from postgres_rival import PROCESSES, drain
 from rich.console import Console
 from rich.table import Table
@@ -54,7 +55,6 @@ callable = "noop_agent:run"
 [workers]
 count = {workers}
 """
-AGENT: Final = "def run(ticket, work):\n    return None\n"
 WORKERS: Final = 2
 CLAIMED_AT_ONCE: Final = 10
 DRAINED_AT_ONCE: Final = 1_000

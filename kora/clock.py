@@ -60,3 +60,8 @@ def from_us(microseconds: int) -> datetime:
 def to_us(moment: datetime) -> int:
     """Microseconds since 1970; exact. A naive datetime is a programming error and raises `TypeError`."""
     return (moment - _EPOCH) // timedelta(microseconds=1)
+
+
+def boot_us(time: TimeSource) -> int:
+    """What the boot clock says, in microseconds."""
+    return round(time.boot_seconds() * MICROSECONDS)

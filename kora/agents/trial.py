@@ -22,12 +22,11 @@ from kora.clock import from_us
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.ids import new_id, operation_id
 from kora.domain.operation import (
-    Operation,
     OperationAnswer,
     OperationRequest,
-    OperationState,
     Step,
     Verdict,
+    begun_by,
 )
 from kora.domain.resolution import Settlement, StopReason, settle
 from kora.domain.ticket import NewTicket, Status, Ticket
@@ -104,18 +103,8 @@ class Ledger:
             on_answer(OperationAnswer(request, _ENDS[request.step]))
             return
         self._tell(f"{what}: begins")
-        row = Operation(
-            work_attempt_id=request.claim.work_attempt_id,
-            sequence_within_attempt=request.sequence_within_attempt,
-            kora_operation_id=operation_id(request.claim.ticket_id, request.operation_key),
-            tool_name=request.tool_name,
-            operation_key=request.operation_key,
-            state=OperationState.DISPATCHED,
-            dispatch_result=None,
-            dispatch_error=None,
-            allocated_at=datetime.now(UTC),
-            ended_at=None,
-        )
+        row_id = operation_id(request.claim.ticket_id, request.operation_key)
+        row = begun_by(request, operation_id=row_id, at=datetime.now(UTC))
         on_answer(OperationAnswer(request, Verdict.DISPATCHED, row))
 
 

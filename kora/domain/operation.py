@@ -99,3 +99,19 @@ class OperationAnswer:
 def default_key(tool_name: str, sequence_within_attempt: int, work_attempt_id: str) -> str:
     """The key of an operation whose caller gives none: its tool and its place in its attempt, shared by no other."""
     return f"{tool_name}#{sequence_within_attempt}@{work_attempt_id}"
+
+
+def begun_by(request: OperationRequest, *, operation_id: str, at: datetime) -> Operation:
+    """The row of an operation that this request has begun: under way since then, nothing recorded yet."""
+    return Operation(
+        work_attempt_id=request.claim.work_attempt_id,
+        sequence_within_attempt=request.sequence_within_attempt,
+        kora_operation_id=operation_id,
+        tool_name=request.tool_name,
+        operation_key=request.operation_key,
+        state=OperationState.DISPATCHED,
+        dispatch_result=None,
+        dispatch_error=None,
+        allocated_at=at,
+        ended_at=None,
+    )

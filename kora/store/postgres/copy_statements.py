@@ -17,33 +17,20 @@ from kora.store.sql.copy_parts import (
     CHAINS,
     DEPENDENCIES,
     EVENTS,
+    IDENTITIES,
     OBJECTIVES,
+    OF_TICKETS,
     OPERATIONS,
     PAGE_BYTES,
     RUNTIMES,
+    TABLES,
     TALLIES,
     TICKETS,
     Part,
     SourceStatements,
     TargetStatements,
+    replaced,
 )
-
-_TABLES: Final = {
-    ACTORS: "actor_registry",
-    RUNTIMES: "runtimes",
-    CHAINS: "chains",
-    TALLIES: "tallies",
-    ARCHIVES: "archives",
-}
-"""of those kinds of rows that say themselves whose they are, and name no ticket"""
-_IDENTITIES: Final = {
-    ACTORS: "actor_id",
-    RUNTIMES: "runtime_id",
-    CHAINS: "chain_id",
-    TALLIES: "resolution, minute, chain_id",
-    ARCHIVES: "file",
-}
-_OF_TICKETS: Final = {OBJECTIVES: "objectives", DEPENDENCIES: "dependencies", OPERATIONS: "operations"}
 
 _TICKET_NO: Final = "(SELECT ticket_no FROM kora.tickets WHERE ticket_id = ${place})"
 _OWN: Final = f"ticket_no > {BASE} AND ticket_no < {LAST}"
@@ -52,7 +39,7 @@ _BEGUN: Final = {CHAINS: "AND last_chain_seq > 0"}
 
 
 def _page_of(part: Part) -> str:
-    key, table = _IDENTITIES[part], _TABLES[part]
+    key, table = IDENTITIES[part], TABLES[part]
     places = ", ".join(f"${place}" for place in range(2, 2 + len(part.begin)))
     return f"""
 SELECT {key}, {part.listed} FROM kora.{table} WHERE workspace_id = $1 AND ({key}) > ({places}) {_BEGUN.get(part, "")}
@@ -74,14 +61,10 @@ def _places(part: Part) -> str:
     return ", ".join(f"${place}" for place, _ in enumerate(part.columns, 1))
 
 
-def _set(part: Part, but: str) -> str:
-    return ", ".join(f"{column} = excluded.{column}" for column in part.columns if column not in but.split(", "))
-
-
 def _write_of(part: Part, table: str, identity: str) -> str:
     return f"""
 INSERT INTO kora.{table} AS known ({part.listed}) VALUES ({_places(part)})
-ON CONFLICT ({identity}) DO UPDATE SET {_set(part, identity)} WHERE known.workspace_id = excluded.workspace_id
+ON CONFLICT ({identity}) DO UPDATE SET {replaced(part, identity)} WHERE known.workspace_id = excluded.workspace_id
 """
 
 
@@ -130,15 +113,15 @@ SELECT e.*, t.ticket_id FROM kora.events AS e LEFT JOIN kora.tickets AS t ON t.t
 WHERE e.workspace_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3
 """,
         ),
-        **{part: _page_of(part) for part in _TABLES},
+        **{part: _page_of(part) for part in TABLES},
     },
     counts={
         TICKETS: f"SELECT count(*) FROM kora.tickets WHERE {_OWN} AND workspace_id = $1",
         EVENTS: "SELECT count(*) FROM kora.events WHERE workspace_id = $1",
-        **{part: f"SELECT count(*) FROM kora.{table} WHERE {_OWN}" for part, table in _OF_TICKETS.items()},
+        **{part: f"SELECT count(*) FROM kora.{table} WHERE {_OWN}" for part, table in OF_TICKETS.items()},
         **{
             part: f"SELECT count(*) FROM kora.{table} WHERE workspace_id = $1 {_BEGUN.get(part, '')}"
-            for part, table in _TABLES.items()
+            for part, table in TABLES.items()
         },
     },
     claim_permission="SELECT claim_permission FROM kora.workspaces WHERE workspace_id = $1",
@@ -162,7 +145,7 @@ FROM (VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::smallint, $6::bigi
               $18::integer, $19::integer, $20::bigint, $21::bigint, $22::bigint, $23::bigint, $24::bigint)) AS said,
      kora.workspaces AS w
 WHERE w.workspace_id = $2
-ON CONFLICT (ticket_id) DO UPDATE SET {_set(TICKETS, "ticket_id")} WHERE known.workspace_id = excluded.workspace_id
+ON CONFLICT (ticket_id) DO UPDATE SET {replaced(TICKETS, "ticket_id")} WHERE known.workspace_id = excluded.workspace_id
 """,
         OBJECTIVES: f"""
 INSERT INTO kora.objectives (ticket_no, ticket_objective) VALUES ({_TICKET_NO.format(place=1)}, $2)
@@ -224,13 +207,13 @@ DELETE FROM kora.events WHERE workspace_id = $1 AND seq IN (
             part: f"""
 DELETE FROM kora.{table} WHERE ctid IN (SELECT ctid FROM kora.{table} WHERE {_OWN} LIMIT $2)
 """
-            for part, table in (*_OF_TICKETS.items(), (TICKETS, "tickets"))
+            for part, table in (*OF_TICKETS.items(), (TICKETS, "tickets"))
         },
         **{
             part: f"""
 DELETE FROM kora.{table} WHERE ctid IN (SELECT ctid FROM kora.{table} WHERE workspace_id = $1 LIMIT $2)
 """
-            for part, table in _TABLES.items()
+            for part, table in TABLES.items()
         },
     },
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from kora.clock import MICROSECONDS
 from kora.errors import StoreUnusableError
 from kora.store.port import RuntimeRecord
 from kora.store.postgres.connection import PostgresConnection
@@ -13,7 +12,6 @@ from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.schema import UNFINISHED_COPY
 from kora.store.postgres.turn_statements import ANY_RAN_OUT, MAKE_CHAIN, OPEN_TURN, RAISE_INCARNATION, SAY_ENDED, TURN
 from kora.store.sql import turn as turns
-from kora.store.sql.log import ChainLog
 from kora.store.sql.unfinished import check_finished
 from kora.store.sql.write import Writer
 
@@ -21,14 +19,11 @@ from kora.store.sql.write import Writer
 class PostgresWriter(Writer):
     """Implements `Writer`."""
 
-    def __init__(self, place: PostgresPlace, runtime: RuntimeRecord) -> None:
-        super().__init__(place, runtime, TURN)
-        self._place = place
-        self._connection = place.connect()
+    _place: PostgresPlace
+    _connection: PostgresConnection
 
-    @property
-    def _open(self) -> PostgresConnection:
-        return self._connection
+    def __init__(self, place: PostgresPlace, runtime: RuntimeRecord) -> None:
+        super().__init__(place, place.connect(), runtime, TURN)
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
@@ -58,9 +53,6 @@ class PostgresWriter(Writer):
         """Give the connection back."""
         self._connection.close()
 
-    def _clock_us(self) -> int:
-        return round(self._place.time.boot_seconds() * MICROSECONDS)
-
     def _nothing_ran_out(self) -> bool:
         with self._connection.translated():
             return not self._connection.execute(ANY_RAN_OUT, (self._place.workspace_id,)).fetchone()[0]
@@ -72,31 +64,10 @@ class PostgresWriter(Writer):
         """Nothing: the server sees to its log."""
 
     def _open_turn(self, incarnation: int, *, careful: bool) -> turns.OpenTurn:
-        place, runtime_id = self._place, self._runtime.runtime_id
-        bound = (place.workspace_id, runtime_id, place.actor_id)
+        bound = (self._place.workspace_id, self._runtime.runtime_id, self._place.actor_id)
         row: tuple[Any, ...] = self._connection.execute(OPEN_TURN, bound).fetchone() or (None,) * 6
         found, now_us, xact_id, last_seq, last_hash, any_due = row
         self._refuse(found, incarnation)
         self._connection.begun_as(xact_id)
-        return turns.OpenTurn(
-            connection=self._connection,
-            say=TURN,
-            row_errors=place.row_errors,
-            workspace_id=place.workspace_id,
-            actor_id=place.actor_id,
-            runtime_id=runtime_id,
-            now_us=now_us,
-            booted_us=now_us,
-            claimed=self._claimed,
-            log=ChainLog(
-                self._connection,
-                TURN.log,
-                workspace_id=place.workspace_id,
-                chain_id=runtime_id,
-                now_us=now_us,
-                head=(last_seq, bytes(last_hash)),
-            ),
-            any_due=any_due,
-            says_seen=self._is_seen_due(),
-            careful=careful,
-        )
+        head = (last_seq, bytes(last_hash))
+        return self._opened(now_us=now_us, booted_us=now_us, head=head, careful=careful, any_due=any_due)

@@ -104,6 +104,36 @@ PARTS: Final = (
 """in the order of copying: what names a ticket comes after it"""
 
 
+TABLES: Final[Mapping[Part, str]] = {
+    ACTORS: "actor_registry",
+    RUNTIMES: "runtimes",
+    CHAINS: "chains",
+    TALLIES: "tallies",
+    ARCHIVES: "archives",
+}
+"""the tables of those kinds of rows that say themselves whose they are, and name no ticket"""
+IDENTITIES: Final[Mapping[Part, str]] = {
+    ACTORS: "actor_id",
+    RUNTIMES: "runtime_id",
+    CHAINS: "chain_id",
+    TALLIES: "resolution, minute, chain_id",
+    ARCHIVES: "file",
+}
+"""by which of their columns these rows are told apart in a workspace, and read in order"""
+OF_TICKETS: Final[Mapping[Part, str]] = {
+    OBJECTIVES: "objectives",
+    DEPENDENCIES: "dependencies",
+    OPERATIONS: "operations",
+}
+"""the tables of those that belong to a ticket, by its number"""
+
+
+def replaced(part: Part, identity: str) -> str:
+    """The part of an upsert that sets every column but those of the row's identity, as a statement lists them."""
+    kept = identity.split(", ")
+    return ", ".join(f"{column} = excluded.{column}" for column in part.columns if column not in kept)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceStatements:
     """A database that a board is copied from."""

@@ -10,7 +10,7 @@ from typing import Final
 import orjson
 
 from kora.clock import from_us
-from kora.domain.operation import Operation, OperationAnswer, OperationRequest, OperationState, Step, Verdict
+from kora.domain.operation import OperationAnswer, OperationRequest, OperationState, Step, Verdict, begun_by
 from kora.store.sql.operate_rows import Asked, OperationRow, checked
 from kora.store.sql.rows import operation_of
 from kora.store.sql.turn import OpenTurn
@@ -198,19 +198,9 @@ def _done(turn: OpenTurn, asked: Asked) -> OperationAnswer:
     request = asked.request
     if request.step is not Step.BEGIN:
         return OperationAnswer(request, Verdict(asked.ended[0].value))
-    begun = Operation(
-        work_attempt_id=request.claim.work_attempt_id,
-        sequence_within_attempt=request.sequence_within_attempt,
-        kora_operation_id=asked.operation_id,
-        tool_name=request.tool_name,
-        operation_key=request.operation_key,
-        state=OperationState.DISPATCHED,
-        dispatch_result=None,
-        dispatch_error=None,
-        allocated_at=from_us(turn.now_us),
-        ended_at=None,
+    return OperationAnswer(
+        request, Verdict.DISPATCHED, begun_by(request, operation_id=asked.operation_id, at=from_us(turn.now_us))
     )
-    return OperationAnswer(request, Verdict.DISPATCHED, begun)
 
 
 def _refused(request: OperationRequest, reason: str) -> OperationAnswer:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from kora.clock import TimeSource
+
 Mark = tuple[int, bytes]
 """how far a chain has come: its last `chain_seq`, and the hash there"""
 
@@ -93,6 +95,10 @@ class Place(Protocol):
     @property
     def actor_id(self) -> str:
         """Whose tickets are claimed here."""
+
+    @property
+    def time(self) -> TimeSource:
+        """This machine's clocks."""
 
     @property
     def row_errors(self) -> tuple[type[Exception], ...]:

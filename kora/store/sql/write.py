@@ -9,12 +9,14 @@ from typing import Final
 
 import orjson
 
+from kora.clock import boot_us
 from kora.domain.claim import Claim, ClaimKey
 from kora.errors import IncarnationLostError, StoreUnavailableError
 from kora.store.port import RuntimeRecord, Turn, TurnResult
 from kora.store.sql import claim, operate, settle
 from kora.store.sql import turn as turns
-from kora.store.sql.place import Connection, Place
+from kora.store.sql.log import ChainLog
+from kora.store.sql.place import Connection, Mark, Place
 from kora.store.sql.rows import TicketRow, claim_of, json_array
 from kora.store.sql.statements import TurnStatements
 
@@ -25,22 +27,14 @@ REMEMBERED_MAX: Final = 10_000
 class Writer(ABC):
     """A Ledger's handle but for what is each database's own. The runtime's chain has its `runtime_id` for a name."""
 
-    def __init__(self, place: Place, runtime: RuntimeRecord, say: TurnStatements) -> None:
-        self._placed = place
+    def __init__(self, place: Place, connection: Connection, runtime: RuntimeRecord, say: TurnStatements) -> None:
+        self._place = place
+        self._connection = connection
         self._runtime = runtime
         self._say = say
         self._claimed: dict[str, turns.Claimed] = {}
         self._seen_us = 0
         """when the runtime was last said to be there, by `_clock_us`"""
-
-    @property
-    @abstractmethod
-    def _open(self) -> Connection:
-        """The connection that all of it goes through."""
-
-    @abstractmethod
-    def _clock_us(self) -> int:
-        """A clock of this machine that nobody sets: for what may be late."""
 
     @abstractmethod
     def _nothing_ran_out(self) -> bool:
@@ -73,7 +67,7 @@ class Writer(ABC):
         """Without a savepoint first: that nearly always goes well. If a row fails, all over again, row by row."""
         try:
             return self._once(incarnation, turn, careful=False)
-        except self._placed.row_errors:
+        except self._place.row_errors:
             return self._once(incarnation, turn, careful=True)
 
     def _once(self, incarnation: int, turn: Turn, *, careful: bool) -> TurnResult:
@@ -99,30 +93,74 @@ class Writer(ABC):
 
     def held(self) -> list[Claim]:
         """What the store says this runtime holds, lease run out or not."""
-        with self._open.translated():
-            bound = (self._placed.workspace_id, self._runtime.runtime_id)
-            rows = self._open.execute(self._say.held_by, bound).fetchall()
+        with self._connection.translated():
+            bound = (self._place.workspace_id, self._runtime.runtime_id)
+            rows = self._connection.execute(self._say.held_by, bound).fetchall()
         return [claim_of(TicketRow._make(row)) for row in rows]
 
     def holds(self) -> frozenset[ClaimKey]:
         """The keys of what the store says this runtime holds, lease run out or not."""
-        with self._open.translated():
-            bound = (self._placed.workspace_id, self._runtime.runtime_id)
-            (keys,) = self._open.execute(self._say.keys_held_by, bound).fetchone()
+        with self._connection.translated():
+            bound = (self._place.workspace_id, self._runtime.runtime_id)
+            (keys,) = self._connection.execute(self._say.keys_held_by, bound).fetchone()
         return frozenset(ClaimKey(*key) for key in orjson.loads(keys))
 
     def holds_any(self, runtime_ids: Sequence[str]) -> frozenset[str]:
         """Which of these runtimes the store says hold a claim."""
-        with self._open.translated():
-            bound = (self._placed.workspace_id, json_array(list(runtime_ids)))
-            return frozenset(holder for (holder,) in self._open.execute(self._say.holders_among, bound).fetchall())
+        with self._connection.translated():
+            bound = (self._place.workspace_id, json_array(list(runtime_ids)))
+            return frozenset(
+                holder for (holder,) in self._connection.execute(self._say.holders_among, bound).fetchall()
+            )
 
     def changed(self) -> bool:
         """Whether somebody else may have committed since this was last asked, or since this handle was made.
 
         Raises `StoreUnusableError` when the store is not the one that was opened any more.
         """
-        return self._open.changed()
+        return self._connection.changed()
+
+    def _clock_us(self) -> int:
+        """A clock of this machine that nobody sets: for what may be late."""
+        return boot_us(self._place.time)
+
+    def _opened(
+        self,
+        *,
+        now_us: int,
+        booted_us: int,
+        head: Mark,
+        careful: bool,
+        has_dependencies: bool = True,
+        any_ran_out: bool = True,
+        any_due: bool = True,
+    ) -> turns.OpenTurn:
+        """A turn of this writer, whose chain stands at `head`; what it was not asked about is taken to be there."""
+        place, runtime_id = self._place, self._runtime.runtime_id
+        return turns.OpenTurn(
+            connection=self._connection,
+            say=self._say,
+            row_errors=place.row_errors,
+            workspace_id=place.workspace_id,
+            actor_id=place.actor_id,
+            runtime_id=runtime_id,
+            now_us=now_us,
+            booted_us=booted_us,
+            claimed=self._claimed,
+            log=ChainLog(
+                self._connection,
+                self._say.log,
+                workspace_id=place.workspace_id,
+                chain_id=runtime_id,
+                now_us=now_us,
+                head=head,
+            ),
+            has_dependencies=has_dependencies,
+            any_ran_out=any_ran_out,
+            any_due=any_due,
+            says_seen=self._is_seen_due(),
+            careful=careful,
+        )
 
     def _is_seen_due(self) -> bool:
         return self._clock_us() - self._seen_us >= turns.SEEN_EVERY_US

@@ -14,7 +14,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Final
 
-from kora.clock import MICROSECONDS, TimeSource
+from kora.clock import MICROSECONDS, TimeSource, boot_us
 from kora.store.sqlite.statements import (
     ANCHOR,
     END_LEASES_OF_FORMER_BOOTS,
@@ -28,11 +28,6 @@ from kora.store.sqlite.statements import (
 
 DIFFERENCE_MAX_US: Final = 2 * MICROSECONDS
 """the wall clock may differ by so much, before the store's time follows it"""
-
-
-def boot_us(time: TimeSource) -> int:
-    """What the boot clock says, in microseconds."""
-    return round(time.boot_seconds() * MICROSECONDS)
 
 
 def anchored_us(connection: sqlite3.Connection, time: TimeSource, anchor_us: int | None, booted_us: int) -> int:

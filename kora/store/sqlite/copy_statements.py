@@ -13,41 +13,28 @@ from kora.store.sql.copy_parts import (
     CHAINS,
     DEPENDENCIES,
     EVENTS,
+    IDENTITIES,
     OBJECTIVES,
+    OF_TICKETS,
     OPERATIONS,
     RUNTIMES,
+    TABLES,
     TALLIES,
     TICKETS,
     Part,
     SourceStatements,
     TargetStatements,
+    replaced,
 )
 from kora.store.sqlite.archive_statements import FORGET_EVENTS
 from kora.store.sqlite.sets import BOARD, HISTORY
 from kora.store.sqlite.statements import CLAIM_PERMISSION, UNFINISHED_COPY
 
-_TABLES: Final = {
-    ACTORS: "actor_registry",
-    RUNTIMES: "runtimes",
-    CHAINS: "chains",
-    TALLIES: "tallies",
-    ARCHIVES: "archives",
-}
-"""of those kinds of rows that say themselves whose they are, and name no ticket"""
-_IDENTITIES: Final = {
-    ACTORS: "actor_id",
-    RUNTIMES: "runtime_id",
-    CHAINS: "chain_id",
-    TALLIES: "resolution, minute, chain_id",
-    ARCHIVES: "file",
-}
-_OF_TICKETS: Final = {OBJECTIVES: "objectives", DEPENDENCIES: "dependencies", OPERATIONS: "operations"}
-
 _TICKET_NO: Final = "(SELECT ticket_no FROM tickets WHERE ticket_id = ?{place})"
 
 
 def _page_of(part: Part) -> str:
-    key, table = _IDENTITIES[part], _TABLES[part]
+    key, table = IDENTITIES[part], TABLES[part]
     places = ", ".join(f"?{place}" for place in range(2, 2 + len(part.begin)))
     return f"""
 SELECT {key}, {part.listed} FROM {table} WHERE workspace_id = ?1 AND ({key}) > ({places})
@@ -59,14 +46,10 @@ def _places(part: Part) -> str:
     return ", ".join(f"?{place}" for place, _ in enumerate(part.columns, 1))
 
 
-def _set(part: Part, but: str) -> str:
-    return ", ".join(f"{column} = excluded.{column}" for column in part.columns if column not in but.split(", "))
-
-
 def _write_of(part: Part, table: str, identity: str) -> str:
     return f"""
 INSERT INTO {table} ({part.listed}) VALUES ({_places(part)})
-ON CONFLICT ({identity}) DO UPDATE SET {_set(part, identity)} WHERE {table}.workspace_id = excluded.workspace_id
+ON CONFLICT ({identity}) DO UPDATE SET {replaced(part, identity)} WHERE {table}.workspace_id = excluded.workspace_id
 """
 
 
@@ -103,7 +86,7 @@ SELECT e.seq, e.seq, e.event_id, e.event_type, e.occurred_at, e.workspace_id, t.
 FROM events AS e LEFT JOIN tickets AS t ON t.ticket_no = e.ticket_no
 WHERE e.workspace_id = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3
 """,
-        **{part: _page_of(part) for part in _TABLES},
+        **{part: _page_of(part) for part in TABLES},
     },
     counts={
         TICKETS: "SELECT count(*) FROM tickets INDEXED BY tickets_of_workspace WHERE workspace_id = ?",
@@ -112,9 +95,9 @@ WHERE e.workspace_id = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3
             part: f"""
 SELECT count(*) FROM {table} AS o CROSS JOIN tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = ?
 """
-            for part, table in _OF_TICKETS.items()
+            for part, table in OF_TICKETS.items()
         },
-        **{part: f"SELECT count(*) FROM {table} WHERE workspace_id = ?" for part, table in _TABLES.items()},
+        **{part: f"SELECT count(*) FROM {table} WHERE workspace_id = ?" for part, table in TABLES.items()},
     },
     claim_permission=CLAIM_PERMISSION,
     held="""
@@ -193,10 +176,10 @@ DELETE FROM tickets WHERE ticket_no IN (SELECT ticket_no FROM tickets WHERE work
 """,
         **{
             part: f"""
-DELETE FROM {table} WHERE workspace_id = ?1 AND ({_IDENTITIES[part]}) IN (
-    SELECT {_IDENTITIES[part]} FROM {table} WHERE workspace_id = ?1 LIMIT ?2)
+DELETE FROM {table} WHERE workspace_id = ?1 AND ({IDENTITIES[part]}) IN (
+    SELECT {IDENTITIES[part]} FROM {table} WHERE workspace_id = ?1 LIMIT ?2)
 """
-            for part, table in _TABLES.items()
+            for part, table in TABLES.items()
         },
     },
 )

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from kora.clock import TimeSource
+from kora.clock import TimeSource, boot_us
 from kora.domain.events import GENESIS
 from kora.store.sql.place import Mark
-from kora.store.sqlite.clock import boot_us, now_for_writing_us
+from kora.store.sqlite.clock import now_for_writing_us
 from kora.store.sqlite.connection import PATIENT_SECONDS, WRITER_SECONDS, check_identity, connect, snapshot, writing
 from kora.store.sqlite.errors import ROW_ERRORS, translated
 from kora.store.sqlite.statements import ANCHOR, CHAIN_HEAD

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict
 
+from kora.clock import boot_us
 from kora.domain.events import GENESIS
 from kora.errors import StoreUnusableError
 from kora.store.port import RuntimeRecord
 from kora.store.sql import turn as turns
-from kora.store.sql.log import ChainLog
 from kora.store.sql.unfinished import check_finished
 from kora.store.sql.write import Writer
-from kora.store.sqlite.clock import anchored_us, boot_us, now_for_writing_us
+from kora.store.sqlite.clock import anchored_us, now_for_writing_us
 from kora.store.sqlite.folding import Folding
 from kora.store.sqlite.place import SqliteConnection, SqlitePlace
 from kora.store.sqlite.room import suit_room, writing_within_room
@@ -26,16 +26,13 @@ from kora.store.sqlite.turn_statements import ANY_RAN_OUT, OPEN_TURN
 class SqliteWriter(Writer):
     """Implements `Writer`."""
 
+    _place: SqlitePlace
+    _connection: SqliteConnection
+
     def __init__(self, place: SqlitePlace, runtime: RuntimeRecord) -> None:
-        super().__init__(place, runtime, TURN)
-        self._place = place
-        self._connection = place.connect()
+        super().__init__(place, place.connect(), runtime, TURN)
         suit_room(self._connection.bare, place.path)
         self._folding = Folding(place)
-
-    @property
-    def _open(self) -> SqliteConnection:
-        return self._connection
 
     def next_incarnation(self) -> int:
         """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
@@ -83,9 +80,6 @@ class SqliteWriter(Writer):
             bound = (self._place.workspace_id, boot_us(time), time.boot_id())
             return bool(self._connection.execute(ANY_RAN_OUT, bound).fetchone() == (0,))
 
-    def _clock_us(self) -> int:
-        return boot_us(self._place.time)
-
     def _transaction(self) -> AbstractContextManager[None]:
         return writing_within_room(self._connection.bare, self._place.path)
 
@@ -93,36 +87,21 @@ class SqliteWriter(Writer):
         self._folding.committed(self._connection.bare.total_changes)
 
     def _open_turn(self, incarnation: int, *, careful: bool) -> turns.OpenTurn:
-        place, runtime_id = self._place, self._runtime.runtime_id
+        place = self._place
         booted_us = boot_us(place.time)
-        bound = (runtime_id, place.workspace_id, place.time.boot_id(), place.actor_id, booted_us)
+        bound = (self._runtime.runtime_id, place.workspace_id, place.time.boot_id(), place.actor_id, booted_us)
         found, anchor_us, *head, has_dependencies, any_ran_out, any_due = self._connection.execute(
             OPEN_TURN, bound
         ).fetchone()
         self._refuse(found, incarnation)
         now_us = anchored_us(self._connection.bare, place.time, anchor_us, booted_us)
         is_anew = anchor_us is None or now_us != anchor_us + booted_us
-        return turns.OpenTurn(
-            connection=self._connection,
-            say=TURN,
-            row_errors=place.row_errors,
-            workspace_id=place.workspace_id,
-            actor_id=place.actor_id,
-            runtime_id=runtime_id,
+        return self._opened(
             now_us=now_us,
             booted_us=booted_us,
-            claimed=self._claimed,
-            log=ChainLog(
-                self._connection,
-                TURN.log,
-                workspace_id=place.workspace_id,
-                chain_id=runtime_id,
-                now_us=now_us,
-                head=(0, GENESIS) if head[0] is None else (head[0], head[1]),
-            ),
+            head=(0, GENESIS) if head[0] is None else (head[0], head[1]),
+            careful=careful,
             has_dependencies=bool(has_dependencies),
             any_ran_out=bool(any_ran_out) or is_anew,
             any_due=bool(any_due) or is_anew,
-            says_seen=self._is_seen_due(),
-            careful=careful,
         )
