@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Permission, ProviderRefused, Recheck, Standing, Tick
+from actors.messages import Tick
 from actors.names import POLLER, STATE_HOLDER
+from actors.steering import Permission, ProviderRefused, Recheck, Standing
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
 from kora.domain.state import DegradationReason
 from kora.errors import StoreError

@@ -1,4 +1,4 @@
-"""Every message, grouped by who receives it: the whole conversation on one page.
+"""Every message by which the work is done, grouped by who receives it; `steering` has those that say what may be done.
 
 Commands are imperative verbs, facts past participles. All are frozen. Every message but `Work` may arrive twice and
 does no harm: they carry states, not increments. `CONTROL` messages overtake the others and are never dropped. Moments
@@ -11,17 +11,15 @@ claim's end. Those that are asked say so, too (`ANSWERS`): their answer goes to 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from kora.agents.port import Lease
 from kora.domain.claim import Claim, ClaimKey
-from kora.domain.control import ClaimPermission
 from kora.domain.events import NewEvent
 from kora.domain.operation import OperationAnswer, OperationRequest
-from kora.domain.resolution import Refusal, Settlement
-from kora.domain.state import DegradationReason, PrimaryState
+from kora.domain.resolution import Settlement
 
 
 class Message(BaseModel):
@@ -92,37 +90,10 @@ class Held:
 # --- the Poller ---
 
 
-class Permission(ControlMessage):
-    """What may be claimed, and until when the word is good."""
-
-    version: tuple[int, int]
-    """(Control's generation, its count), of which the receiver keeps the newest"""
-    permission: ClaimPermission
-    until: float
-
-
 class Poll(Message):
     """Look for work at once: there may be new tickets."""
 
     MAY_BE_TOLD: ClassVar[bool] = True
-
-
-# --- Control ---
-
-
-class Recheck(ControlMessage):
-    """Look at once at what may be claimed, and tell it."""
-
-    MAY_BE_TOLD: ClassVar[bool] = True
-
-
-class ProviderRefused(ControlMessage):
-    """An agent's provider would not serve it: not the ticket is at fault, and the next one would fare no better."""
-
-    agent: str | None
-    """the agent's name in the configuration; None for the default one"""
-    work_attempt_id: str
-    refusal: Refusal
 
 
 # --- the Ledger ---
@@ -136,6 +107,8 @@ class Order(Message):
 
     want: int
     permitted_until: float
+    is_critical_only: bool = False
+    pace_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,24 +262,3 @@ class Progress(Message):
     key: ClaimKey | None = None
     started_at: float = 0.0
     progress_at: float | None = None
-
-
-# --- the StateHolder ---
-
-
-class Transition(ControlMessage):
-    """Go to another state."""
-
-    MAY_BE_TOLD: ClassVar[bool] = True
-
-    target: PrimaryState
-    trigger: Annotated[str, Field(min_length=1, max_length=200)]
-
-
-class Standing(Message):
-    """What may be claimed, and what is wrong, as Control last found it."""
-
-    version: tuple[int, int]
-    """(Control's generation, its count), of which the receiver keeps the newest"""
-    permission: ClaimPermission
-    reasons: frozenset[DegradationReason]

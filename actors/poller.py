@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from actors.actor import KoraActor, handles
-from actors.messages import Drain, Held, Order, Permission, Poll, Tick
+from actors.messages import Drain, Held, Order, Poll, Tick
 from actors.names import LEDGER
+from actors.steering import Permission
 from kora.domain.control import ClaimPermission
 
 if TYPE_CHECKING:

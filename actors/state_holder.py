@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Append, Flush, Held, Standing, Transition
+from actors.messages import Append, Flush, Held
 from actors.names import LEDGER
+from actors.steering import Standing, Transition
 from kora.domain.events import EventType, NewEvent
 from kora.domain.state import OperationalState, PrimaryState, mirror, standing, transition
 from kora.errors import InvalidTransitionError

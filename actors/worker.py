@@ -19,7 +19,6 @@ from actors.messages import (
     Operate,
     Operated,
     Progress,
-    ProviderRefused,
     Refreshed,
     Release,
     Resume,
@@ -30,6 +29,7 @@ from actors.messages import (
 )
 from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Taken
+from actors.steering import ProviderRefused
 from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, hand_back, pass_back, settle
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from kora.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
-    from kora.store.port import Outstanding, Reader
+    from kora.store.port import Reader
+    from kora.store.views import Outstanding
 
 
 class Idleness:

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Final, Self
 from loguru import logger
 
 from actors import tree
-from actors.messages import Append, Drain, Flush, Held, Transition
+from actors.messages import Append, Drain, Flush, Held
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
+from actors.steering import Transition
 from actors.supervision import (
     CommandTimeoutError,
     Directory,
@@ -45,7 +46,8 @@ from kora.store.port import RuntimeRecord
 if TYPE_CHECKING:
     from kora.config import Settings
     from kora.signals import Signals
-    from kora.store.port import Outstanding, Writer
+    from kora.store.port import Writer
+    from kora.store.views import Outstanding
 
 ABORT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from kora.config import Settings
-    from kora.store.port import Outstanding
+    from kora.store.views import Outstanding
 
 
 class RuntimeHandle(Protocol):

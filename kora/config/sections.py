@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from kora.config.agent import Agent, AnchoredAgent
 from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, printable
+from kora.domain.cost import PACE_SECONDS, RAMP_SECONDS
 from kora.domain.ids import default_actor_id
 from kora.domain.ticket import AgentName, Identifier
 from kora.store.url import checked_url
@@ -139,13 +140,69 @@ class Workers(Section):
 
 
 class Control(Section):
-    """The limits of an attempt's and of a runtime's end."""
+    """The limits of an attempt's and of a runtime's end, and within which STOP commands are to be enforced."""
 
     max_attempts: Annotated[int, Field(ge=1, le=1_000_000)] = Field(
         10, description="a ticket attempted so often without success waits for an operator"
     )
     drain_seconds: Seconds = Field(
-        120.0, description="how long running agents may go on once the runtime is told to end"
+        120.0,
+        description="how long running agents may go on once the runtime is told to end, or to stop at level 2",
+    )
+    level_1_seconds: PositiveSeconds = Field(
+        120.0, description="within which a stop of level 1 is to be enforced; then a watcher escalates it to level 4"
+    )
+    level_2_seconds: PositiveSeconds = Field(180.0, description="the same, of level 2; more than drain_seconds")
+    level_3_seconds: PositiveSeconds = Field(90.0, description="the same, of level 3; more than any grace_seconds")
+    level_4_seconds: PositiveSeconds = Field(
+        15.0, description="within which a runtime is to end by a stop of level 4 or 5; then a watcher kills it"
+    )
+
+
+Usd = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
+Downshift = Mapping[Literal["critical", "high", "medium", "low"], AgentName]
+
+
+class Cost(Section):
+    """The credit pool of the workspace, and what happens as it is used up."""
+
+    pool_usd: Usd = Field(
+        200.0, description="what all attempts of the workspace's runtimes may cost in a month (UTC); 0: no limit"
+    )
+    ticket_usd: Usd = Field(
+        0.0, description="what all attempts at one ticket may cost; then it waits for an operator. 0: no limit"
+    )
+    attempt_usd: Usd = Field(
+        0.0, description="what one attempt may cost; then it is ended, as over its budget. 0: no limit"
+    )
+    ramp_seconds: Seconds = Field(
+        RAMP_SECONDS, description="how long after a refresh of a used-up pool claims are made one by one"
+    )
+    ramp_interval_seconds: PositiveSeconds = Field(
+        PACE_SECONDS, description="the least time between two of these, over all runtimes of the workspace"
+    )
+    warn_75: Downshift = Field(
+        default_factory=dict,
+        description="from 75 % of the pool on: which named agent does a ticket that names none, by its priority",
+    )
+    downshift_90: Downshift = Field(
+        default_factory=dict, description="the same from 90 % on; a priority that it leaves out is done as from 75 % on"
+    )
+
+
+class Boot(Section):
+    """What is to be so before the first ticket is claimed."""
+
+    tries: Annotated[int, Field(ge=1, le=1_000)] = Field(
+        5, description="how often a gate is tried that may pass by itself a little later"
+    )
+    retry_seconds: Seconds = Field(2.0, description="the pause after the first such try; each is twice the one before")
+    retry_cap_seconds: Seconds = Field(30.0, description="the longest of these pauses")
+    clock_seconds: PositiveSeconds = Field(5.0, description="how far this machine's clock may be off from the store's")
+    credentials: Annotated[tuple[str, ...], Field(strict=False)] = Field(
+        (),
+        description="what agents cannot do without: files, which nobody else may be able to read, and environment "
+        'variables, as "env:NAME"',
     )
 
 
@@ -174,6 +231,11 @@ class Admin(Section):
         10.0, description="how long the client of a stream may read nothing before it is dropped"
     )
     request_seconds: PositiveSeconds = Field(10.0, description="how long a request may take to arrive")
+    health_listen: str = Field(
+        "",
+        description="an address of this machine's loopback, such as `127.0.0.1:9464`, at which `/healthz`, `/readyz` "
+        "and `/metrics` are served beside the socket; empty: none",
+    )
 
 
 class Document(Section):
@@ -187,6 +249,8 @@ class Document(Section):
     agent: Agent
     agents: Mapping[AgentName, Agent] = Field(default_factory=dict)
     control: Control = Control()
+    cost: Cost = Cost()
+    boot: Boot = Boot()
     notify: Notify = Notify()
     admin: Admin = Admin()
 

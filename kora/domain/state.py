@@ -38,6 +38,9 @@ CLAIM_RELEASED: Final = "claim released"
 BOOTED: Final = "all boot gates pass"
 OPERATOR_PAUSED: Final = "operator paused"
 OPERATOR_CLEARED: Final = "operator clears by reset"
+EPOCH_MISMATCH: Final = "epoch mismatch"
+COST_PAUSED: Final = "cost 100%"
+CREDIT_REFRESHED: Final = "credit refresh confirmed"
 PERMISSION_CHANGED: Final = "claim permission changed"
 
 

@@ -8,14 +8,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
+from kora.store.steering import SteeringBoard, SteeringReader
+
 if TYPE_CHECKING:
     from kora.domain.claim import Claim, ClaimKey
-    from kora.domain.control import ClaimPermission
+    from kora.domain.control import NewMark
     from kora.domain.events import Event, NewEvent
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
-    from kora.store.views import ActiveWork, ArchiveResult, AttemptRecord, BoardReport, ChainReport, RuntimeSeen
+    from kora.store.steering import Charge
+    from kora.store.views import (
+        ActiveWork,
+        ArchiveResult,
+        AttemptRecord,
+        BoardReport,
+        ChainReport,
+        Outstanding,
+        RuntimeSeen,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,9 @@ class ClaimOrder:
     lease_seconds: float
     except_tickets: frozenset[str] = frozenset()
     """tickets whose agent may still run here: never claimed again before it has ended"""
+    is_critical_only: bool = False
+    pace_seconds: float = 0.0
+    """at most one claim in so many seconds, over all runtimes of the workspace, while its pool is ramped up again"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +72,13 @@ class Turn:
     operate: Sequence[OperationRequest] = ()
     """steps of operations, in the order asked; each is answered, and one that was done before does no more"""
     settle: Sequence[Settlement] = ()
+    charge: Sequence[Charge] = ()
+    """each attempt is charged once, at most what it was last said to have cost, whatever is told twice"""
+    marks: Sequence[NewMark] = ()
+    """how far this runtime has come with commands; one that ends a command appends its event"""
+    resume_credit_seconds: float | None = None
+    """a new month has ended a pause for cost: what was deferred is eligible again, and for so long claims are made one
+    by one. Done once a month, whoever asks"""
     return_holders: Sequence[str] = ()
     """runtimes known to be dead, agents and all: what they hold is returned at once"""
     sweep: bool = False
@@ -68,8 +89,8 @@ class Turn:
     @property
     def is_sweep_only(self) -> bool:
         """Whether there is nothing to do but to look for leases that ran out."""
-        others = (self.refresh, self.operate, self.settle, self.return_holders, self.claim, self.append)
-        return self.sweep and not any(others)
+        lists = (self.refresh, self.operate, self.settle, self.return_holders, self.append, self.charge, self.marks)
+        return self.sweep and self.claim is None and self.resume_credit_seconds is None and not any(lists)
 
 
 @dataclass(slots=True)
@@ -135,28 +156,8 @@ class Writer(Protocol):
         """Give the connection back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outstanding:
-    """Whether an actor's board still has anything that a runtime could come to work."""
-
-    ready: bool
-    waiting: bool
-    held: bool
-    blocked: bool = False
-    """a ticket waits for others of which one, at some remove, is still ready, waiting or held (by whatever actor);
-    looked into only where none of the above is so"""
-
-    @property
-    def any(self) -> bool:
-        """Something is still to be waited for."""
-        return self.ready or self.waiting or self.held or self.blocked
-
-
-class Reader(Protocol):
+class Reader(SteeringReader, Protocol):
     """Reads one workspace; one connection, one thread at a time. Never waits for a writer."""
-
-    def claim_permission(self) -> ClaimPermission:
-        """What the workspace's runtimes may claim."""
 
     def outstanding(self) -> Outstanding:
         """What is left for this store's actor."""
@@ -212,7 +213,7 @@ class Reader(Protocol):
         """Give the connection back."""
 
 
-class Board(Protocol):
+class Board(SteeringBoard, Protocol):
     """What an operator changes. Each call is one transaction and appends what it did to the workspace's chain.
 
     What names a ticket raises `NotFoundError` when there is none, `RefusedError` when it does not stand so that this

@@ -173,3 +173,20 @@ class CopyResult:
     """in the target and the archived files; the source had the same"""
     has_gone_on: bool
     """whether an earlier run had begun it"""
+
+
+@dataclass(frozen=True, slots=True)
+class Outstanding:
+    """Whether an actor's board still has anything that a runtime could come to work."""
+
+    ready: bool
+    waiting: bool
+    held: bool
+    blocked: bool = False
+    """a ticket waits for others of which one, at some remove, is still ready, waiting or held (by whatever actor);
+    looked into only where none of the above is so"""
+
+    @property
+    def any(self) -> bool:
+        """Something is still to be waited for."""
+        return self.ready or self.waiting or self.held or self.blocked

@@ -15,8 +15,9 @@ from pykka import Timeout as PykkaTimeout
 
 from actors.actor import KoraActor
 from actors.kinds import answers, message_of
-from actors.messages import Describe, Flush, Recheck, Release
+from actors.messages import Describe, Flush, Release
 from actors.names import ADMIN, CONTROL, FACES, LEDGER
+from actors.steering import Recheck
 from actors.supervision import (
     CommandTimeoutError,
     InboxFullError,

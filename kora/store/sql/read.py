@@ -13,14 +13,13 @@ from kora.domain.events import Event
 from kora.domain.operation import Operation
 from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
-from kora.store.port import Outstanding
 from kora.store.sql import history
 from kora.store.sql.place import Place
 from kora.store.sql.report import active_work, fleet, report
 from kora.store.sql.rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sql.statements import ReadStatements, ReportStatements
 from kora.store.sql.verify import verify
-from kora.store.views import ActiveWork, AttemptRecord, BoardReport, ChainReport, RuntimeSeen
+from kora.store.views import ActiveWork, AttemptRecord, BoardReport, ChainReport, Outstanding, RuntimeSeen
 
 _EVENTS_A_PAGE: Final = 500
 _NO_END: Final = 2**63 - 1

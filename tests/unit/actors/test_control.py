@@ -6,8 +6,9 @@ import pytest
 from loguru import logger
 
 from actors.control import Control
-from actors.messages import Describe, Permission, ProviderRefused, Recheck, Standing, Tick
+from actors.messages import Describe, Tick
 from actors.names import CONTROL, POLLER, STATE_HOLDER
+from actors.steering import Permission, ProviderRefused, Recheck, Standing
 from kora.domain.control import ClaimPermission
 from kora.domain.ids import default_actor_id
 from kora.domain.resolution import Refusal

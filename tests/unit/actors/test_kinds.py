@@ -15,9 +15,10 @@ from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.kinds import kinds_of, message_of
 from actors.ledger import Ledger
-from actors.messages import Describe, Poll, Transition
+from actors.messages import Describe, Poll
 from actors.poller import Poller
 from actors.state_holder import StateHolder
+from actors.steering import Transition
 from actors.worker import Worker
 from kora.domain.state import PrimaryState
 from kora.errors import BadMessageError

@@ -7,9 +7,10 @@ from random import Random
 
 import pytest
 
-from actors.messages import Drain, Held, Order, Permission, Poll, Tick
+from actors.messages import Drain, Held, Order, Poll, Tick
 from actors.names import LEDGER, POLLER
 from actors.poller import Poller
+from actors.steering import Permission
 from kora.domain.control import ClaimPermission
 
 INTERVAL = 60.0

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from loguru import logger
 
-from actors.messages import Append, Held, Standing, Transition
+from actors.messages import Append, Held
 from actors.names import LEDGER, STATE_HOLDER
 from actors.state_holder import StateHolder
+from actors.steering import Standing, Transition
 from kora.domain.control import ClaimPermission
 from kora.domain.state import OPERATOR_CLEARED, OPERATOR_PAUSED, PERMISSION_CHANGED, DegradationReason, PrimaryState
 

@@ -19,7 +19,6 @@ from actors.messages import (
     Operate,
     Operated,
     Progress,
-    ProviderRefused,
     Refreshed,
     Release,
     Resume,
@@ -30,6 +29,7 @@ from actors.messages import (
 )
 from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Post
+from actors.steering import ProviderRefused
 from actors.worker import Worker
 from kora.agents.port import Lease
 from kora.domain.claim import ClaimKey

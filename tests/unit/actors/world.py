@@ -7,9 +7,10 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from actors.messages import Drain, Recheck, Release, Resume, Transition, Work
+from actors.messages import Drain, Release, Resume, Work
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
+from actors.steering import Recheck, Transition
 from actors.supervision import Directory, Seat, SupersededError
 from actors.tree import HELD_KEPT
 from kora.domain.operation import OperationRequest, Step, Verdict

@@ -10,8 +10,7 @@ import pytest
 from kora.cli import demo
 from kora.cli.demo_view import Live, Plain, close_with
 from kora.domain.ticket import ActiveClaim, Status, Ticket
-from kora.store.port import Outstanding
-from kora.store.views import ChainFault, ChainReport
+from kora.store.views import ChainFault, ChainReport, Outstanding
 from tests.unit.kora.cli.conftest import plain
 
 

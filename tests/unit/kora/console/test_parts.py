@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loguru import logger
 
-from actors.messages import Drain, Transition, Work
+from actors.messages import Drain, Work
+from actors.steering import Transition
 from actors.supervision import Sent
 from kora import logging
 from kora.agents.port import Lease
