@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from actors.actor import KoraActor, handles
 from actors.gap import Gap
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.domain.claim import ClaimKey
+
+
+_TICKS_LATE: Final = 3
+"""a Worker's word, what is made of it here, and what the Ledger makes of that are each a tick late at most"""
 
 
 @dataclass(slots=True)
@@ -45,17 +49,21 @@ class _Pulse:
 class Heartbeat(KoraActor):
     """Once an interval, asks for a longer lease for each attempt that made progress since its last refresh.
 
+    A few ticks early, so that with all that may come a tick late an attempt that stands still has lost its lease
+    `lease_seconds` and one interval after its last progress, and not later.
+
     Asks again on every tick until the refresh is confirmed, so that what was earned is not lost with a message. After a
     gap in the ticks, when leases may be close to their ends, it asks at once for whatever has made progress.
 
     Receives: `Progress` (repeated on every tick), `Refreshed`, `Tick`.  Sends: `Refresh` to the Ledger.
     Owns: what each attempt has earned and spent.
-    On restart: hears from every Worker within a tick, and counts the progress of the last interval.
+    On restart: hears from every Worker within a tick, and counts the progress since it would last have asked.
     """
 
     def __init__(self, seat: Seat, *, interval_seconds: float, tick_seconds: float, time_source: TimeSource) -> None:
         super().__init__(seat)
         self._interval_seconds = interval_seconds
+        self._beat_seconds = max(interval_seconds - _TICKS_LATE * tick_seconds, 0.0)
         self._time = time_source
         self._gap = Gap(tick_seconds)
         self._hurries = False
@@ -80,8 +88,8 @@ class Heartbeat(KoraActor):
             self._pulses[message.worker] = _Pulse(
                 message.key,
                 message.progress_at,
-                spent_until=max(message.started_at, self._time.boot_seconds() - self._interval_seconds),
-                due_at=message.started_at + self._interval_seconds,
+                spent_until=max(message.started_at, self._time.boot_seconds() - self._beat_seconds),
+                due_at=message.started_at + self._beat_seconds,
             )
         if self._hurries and message.key is not None:
             self._ask(self._pulses[message.worker])
@@ -91,7 +99,7 @@ class Heartbeat(KoraActor):
         for pulse in self._pulses.values():
             if pulse.key.work_attempt_id == message.work_attempt_id and pulse.asked_for is not None:
                 pulse.spent_until, pulse.asked_for = pulse.asked_for, None
-                pulse.due_at = self._time.boot_seconds() + self._interval_seconds
+                pulse.due_at = self._time.boot_seconds() + self._beat_seconds
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:

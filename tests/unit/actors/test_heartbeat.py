@@ -13,6 +13,9 @@ from kora.domain.claim import ClaimKey
 KEY = ClaimKey("ticket", 1, "attempt")
 OTHER = ClaimKey("other", 1, "attempt-2")
 START = 1_000.0
+TICK_SECONDS = 100.0
+INTERVAL_SECONDS = 60.0 + 3 * TICK_SECONDS
+"""of which three ticks are left for what may come late: so it is asked after 60 s"""
 
 
 class Ward:
@@ -25,7 +28,7 @@ class Ward:
     def enter(self):
         self.heartbeat = self.stage.put(
             HEARTBEAT,
-            lambda seat: Heartbeat(seat, interval_seconds=60.0, tick_seconds=100.0, time_source=self.stage.time),
+            lambda seat: Heartbeat(seat, interval_seconds=INTERVAL_SECONDS, tick_seconds=TICK_SECONDS, time_source=self.stage.time),
         )
 
     def progress(self, at, key=KEY, worker="worker-1"):

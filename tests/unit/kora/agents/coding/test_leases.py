@@ -17,8 +17,6 @@ from tests.unit.actors.world import World
 from .recorded import BY_NAME
 from .test_mutated import NoRecord
 
-TICKS_LATE = 3
-"""a Worker's word, and what the Heartbeat makes of it, are each a tick late at most; so is what is seen here"""
 LEASE_SECONDS, BEAT_SECONDS, TOOL_SECONDS = 600.0, 60.0, 1_800.0
 DAY_SECONDS = 86_400
 
@@ -115,7 +113,7 @@ def test_one_that_hangs_loses_its_lease_however_its_timers_go_on(kind, tick_seco
         while agent.is_alive:
             agent.say(chance.choice(TIMERS[kind]))
             agent.wait(chance.uniform(1, 60))
-            assert agent.now - worked_until <= LEASE_SECONDS + BEAT_SECONDS + TICKS_LATE * tick_seconds, f"seed {seed}"
+            assert agent.now - worked_until <= LEASE_SECONDS + BEAT_SECONDS, f"seed {seed}"
 
         assert agent.agent.ran_out_at is not None
 
@@ -152,4 +150,4 @@ def test_a_tool_call_that_never_ends_keeps_it_for_so_long_and_no_longer(kind, ti
         agent.say(TIMERS[kind][0])
         agent.wait(30)
 
-    assert TOOL_SECONDS < agent.now - began <= TOOL_SECONDS + LEASE_SECONDS + BEAT_SECONDS + TICKS_LATE * tick_seconds
+    assert TOOL_SECONDS < agent.now - began <= TOOL_SECONDS + LEASE_SECONDS + BEAT_SECONDS
