@@ -29,7 +29,7 @@ from actors.supervision.scheduler import Scheduler, Threads
 from actors.supervision.spec import AnySpec, SupervisorSpec
 from actors.supervision.stacks import error_text
 from actors.supervision.tree import Tree
-from actors.supervision.watch import Posted, Started
+from actors.supervision.watch import Posted
 
 DEFAULT_TIMEOUT_SECONDS = 60.0
 _UNSAID_MOST = 64
@@ -237,8 +237,6 @@ class Supervisor(Observation):
             self._do(event)
         elif event is not None and event.name != self.name:
             self._tree.hear(event)
-        elif isinstance(event, Started):
-            self._common.answer(self._start_replies, None)
         self._tree.advance()
         self._busy_thread = None
 
@@ -252,7 +250,13 @@ class Supervisor(Observation):
         if self._root.mode != "new":
             raise NotRunningError(f"{self.name} can be started once only")
         self._start_replies.append(reply)
+        self._root.when_settled(self._say_started)
         self._root.begin()
+
+    def _say_started(self) -> None:
+        """At once, and not by the queue, where a child's end may stand before it: that all have started stays true."""
+        if self._root.mode == "running":
+            self._common.answer(self._start_replies, None)
 
     def _end(self, reply: Future[Any]) -> None:
         self._stop_replies.append(reply)

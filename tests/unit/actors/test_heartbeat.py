@@ -28,7 +28,9 @@ class Ward:
     def enter(self):
         self.heartbeat = self.stage.put(
             HEARTBEAT,
-            lambda seat: Heartbeat(seat, interval_seconds=INTERVAL_SECONDS, tick_seconds=TICK_SECONDS, time_source=self.stage.time),
+            lambda seat: Heartbeat(
+                seat, interval_seconds=INTERVAL_SECONDS, tick_seconds=TICK_SECONDS, time_source=self.stage.time
+            ),
         )
 
     def progress(self, at, key=KEY, worker="worker-1"):

@@ -142,3 +142,11 @@ def test_an_actor_that_has_started_is_at_nothing_when_its_supervisor_hears_of_it
     made = SupervisedActor(Seat("a", inbox, inbox.attach(), directory, watcher))
     made._actor_loop()
     assert since == [None]
+
+
+def test_all_have_started_although_one_dies_in_the_same_moment():
+    # Whoever had asked for the start was told that the supervisor gave up, if the death stood before it in the queue.
+    tree = group("root", actor("a"), max_restarts=0)
+    for seed in range(10):
+        case = Case(tree=tree, before=(("slow start", "a", 1.0),), steps=(("crash", ("a",)), ("pass", 2.0)), seed=seed)
+        play_rehearsed(case)
