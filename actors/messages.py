@@ -108,7 +108,6 @@ class Order(Message):
     want: int
     permitted_until: float
     is_critical_only: bool = False
-    pace_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,8 +73,6 @@ class Permission(ControlMessage):
     until: float
     most: int | None = None
     """how many claims may be held at most: one, while it is tried out whether a provider serves again"""
-    pace_seconds: float = 0.0
-    """at most one claim in so many seconds, over all runtimes, while the credit pool is ramped up again"""
 
 
 # --- the Ledger ---

@@ -61,6 +61,8 @@ class Claim(NamedTuple):
     """attempts that count no more, since an operator unblocked the ticket"""
     earlier_attempts: tuple[EarlierAttempt, ...] = ()
     """how the newest of them ended, oldest first; empty where the store tells no more than the ticket does"""
+    spent_micro_usd: int = 0
+    """what all earlier attempts at the ticket were charged"""
 
     @property
     def attempt(self) -> int:

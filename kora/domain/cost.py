@@ -43,6 +43,16 @@ def micro_usd(usd: float) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Ramp:
+    """How claims are made once a used-up pool was refreshed: one by one, over all runtimes of the workspace."""
+
+    seconds: float
+    """for how long; 0: not at all"""
+    interval_seconds: float
+    """the least time between two of them"""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """What the store says of the workspace's credit pool."""
 

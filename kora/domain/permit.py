@@ -47,8 +47,6 @@ class Grounds:
     """why providers refuse, while nothing is to be tried"""
     probes: bool = False
     """a provider's pause is over: one attempt is to show whether it serves again"""
-    is_ramped: bool = False
-    """the pool was refreshed after a pause, and claims are made one by one"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +61,6 @@ class Verdict:
     """why, for the event"""
     most: int | None = None
     """how many claims may be held at most; None: no bound but the Poller's own"""
-    is_paced: bool = False
-    """one claim at a time, over all runtimes of the pool"""
     ends_for_cost: bool = False
     """what runs is to be released now, as `deferred_cost_limit`"""
 
@@ -79,7 +75,6 @@ def judge(grounds: Grounds) -> Verdict:
         target=target,
         trigger=trigger,
         most=1 if grounds.probes else None,
-        is_paced=grounds.is_ramped,
         ends_for_cost=grounds.rung is Rung.HARD_STOP_100,
     )
 

@@ -24,6 +24,7 @@ _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
 _YEAR_SECONDS: Final = 366 * 86_400.0
 RELEASED_BY_OPERATOR: Final = "released by an operator"
+BLOCKED_FOR_ATTEMPTS: Final = "max_attempts"
 EXIT_TEMPORARY: Final = 75
 EXIT_DENIED: Final = 77
 
@@ -151,6 +152,8 @@ class Settlement(NamedTuple):
     cost_usd: float | None = None
     is_forgiven: bool = False
     """it never began, or a provider refused: the attempt counts no more towards `max_attempts`"""
+    blocked_for: str = BLOCKED_FOR_ATTEMPTS
+    """of `blocked_needs_operator`: what the log names as its reason; too many attempts also raise the retry ceiling"""
 
 
 class _Verdict(NamedTuple):

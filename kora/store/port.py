@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Protocol, Self
 from kora.store.steering import SteeringBoard, SteeringReader
 
 if TYPE_CHECKING:
-    from kora.domain.claim import Claim, ClaimKey
+    from kora.domain.claim import Claim, ClaimKey, ClaimResult
     from kora.domain.control import NewMark
+    from kora.domain.cost import Ramp
     from kora.domain.events import Event, NewEvent
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
@@ -48,8 +49,6 @@ class ClaimOrder:
     except_tickets: frozenset[str] = frozenset()
     """tickets whose agent may still run here: never claimed again before it has ended"""
     is_critical_only: bool = False
-    pace_seconds: float = 0.0
-    """at most one claim in so many seconds, over all runtimes of the workspace, while its pool is ramped up again"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +75,9 @@ class Turn:
     """each attempt is charged once, at most what it was last said to have cost, whatever is told twice"""
     marks: Sequence[NewMark] = ()
     """how far this runtime has come with commands; one that ends a command appends its event"""
-    resume_credit_seconds: float | None = None
-    """a new month has ended a pause for cost: what was deferred is eligible again, and for so long claims are made one
-    by one. Done once a month, whoever asks"""
+    resume_credit: Ramp | None = None
+    """a new month has ended a pause for cost: what was deferred is eligible again, and claims are made one by one for a
+    while. Done once a month, whoever asks; perhaps only by the next turn that asks, where other runtimes are at work"""
     return_holders: Sequence[str] = ()
     """runtimes known to be dead, agents and all: what they hold is returned at once"""
     sweep: bool = False
@@ -90,7 +89,7 @@ class Turn:
     def is_sweep_only(self) -> bool:
         """Whether there is nothing to do but to look for leases that ran out."""
         lists = (self.refresh, self.operate, self.settle, self.return_holders, self.append, self.charge, self.marks)
-        return self.sweep and self.claim is None and self.resume_credit_seconds is None and not any(lists)
+        return self.sweep and self.claim is None and self.resume_credit is None and not any(lists)
 
 
 @dataclass(slots=True)
@@ -110,7 +109,11 @@ class TurnResult:
     returned: list[ClaimKey] = field(default_factory=list)
     """claims that the sweep ended, this runtime's own among them, or that dead holders had"""
     next_eligible_in_seconds: float | None = None
-    """when the next ticket of this actor falls due, if the claim found fewer than ordered and one is dated"""
+    """when the next ticket of this actor falls due, if the claim found fewer than ordered and one is dated; or when the
+    ramp lets the next claim through"""
+    blocked_by: ClaimResult | None = None
+    """why fewer were claimed than ordered, where it is not that the board has no more: `blocked_by_control` by an open
+    command, `blocked_by_cost` by a ramp; the tickets are there"""
     set_aside: list[str] = field(default_factory=list)
     """rows that made their own statement fail; each named, with the reason"""
 
@@ -119,7 +122,7 @@ class Writer(Protocol):
     """The Ledger's handle: one connection, one thread at a time.
 
     Every method raises `StoreUnavailableError` after at most about a second when the store is locked, full or out of
-    reach.
+    reach. Of a runtime that was revoked, `next_incarnation` and `turn` raise `StoreUnusableError`.
     """
 
     def next_incarnation(self) -> int:
@@ -298,6 +301,13 @@ class Store(Protocol):
 
     def hints(self) -> Hints | None:
         """A new ear for new tickets; None where nobody tells of them."""
+
+    def rehearse(self) -> None:
+        """A ticket of its own was added, claimed and released, and all of it undone; nothing is left of it.
+
+        Takes moments, whatever stands on the board, and whether work is stopped or not. Raises `StoreError` when it
+        cannot be done.
+        """
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from kora.domain.claim import ClaimKey
     from kora.domain.control import ClaimPermission, Command, StopLevel
-    from kora.domain.cost import Pool
+    from kora.domain.cost import Pool, Ramp
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,28 +90,35 @@ class SteeringBoard(Protocol):
     def escalate(self, command_id: str, *, reason: str, enforce_seconds: float, who: str) -> Command | None:
         """A command of level 4 by a watcher takes the place of this one.
 
-        None when it is not to be escalated any more: it was superseded, escalated, or is of level 4 already.
+        None when it is not to be escalated any more: it was superseded, escalated, is of level 4 already, or is
+        enforced by now. Raises `NotFoundError` for no command of this workspace.
         """
 
     def expire(self, command_id: str, holder: str, *, detail: str, who: str) -> None:
-        """The runtime is gone: there is nothing left to be stopped. A mark that is further on stays."""
+        """The runtime is gone: there is nothing left to be stopped. One that has enforced the command has done so.
+
+        Raises `NotFoundError` for no command, or no runtime, of this workspace.
+        """
 
     def revoke(self, runtime_id: str, *, reason: str, who: str) -> None:
-        """Whatever this runtime still writes is refused, for good; what it holds runs out with its leases."""
+        """Whatever this runtime still writes is refused, for good; what it holds runs out with its leases.
+
+        Raises `NotFoundError` for no runtime of this workspace.
+        """
 
     def watch(self, watcher_id: str, *, host: str, pid: int) -> None:
-        """This watcher is there. The one call that appends no event."""
+        """This watcher is there; to be said every second. Appends no event."""
 
     def unwatch(self, watcher_id: str) -> None:
-        """This watcher has ended; nor does this."""
+        """This watcher has ended. Appends no event."""
 
     def reconcile(self, reported_micro_usd: int, *, who: str) -> Pool:
         """At least this much is spent since the last refresh, or since the month began. It never moves down."""
 
-    def refresh_credit(self, *, ramp_seconds: float, who: str) -> Pool:
+    def refresh_credit(self, ramp: Ramp, *, who: str) -> Pool:
         """Nothing is spent from now on, and what was deferred for cost is eligible again.
 
-        Claims are made one by one for so long, over all runtimes; 0: at once.
+        From this commit on claims are made as the ramp says, whatever a runtime has heard of it.
         """
 
     def bump_epoch(self, *, reason: str, who: str) -> int:
