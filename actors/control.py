@@ -110,7 +110,7 @@ class Control(KoraActor):
         try:
             if self._reader is None:
                 self._reader = self._open_reader()
-            permission = self._reader.claim_permission()
+            permission = self._reader.steering().granted
         except StoreError as error:
             if not self._unreadable:
                 logger.warning("the claim permission cannot be read, so nothing is claimed: {}", error)

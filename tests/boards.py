@@ -22,12 +22,24 @@ TABLES = {
     ),
     "operations JOIN tickets USING (ticket_no)": (
         "operations.work_attempt_id, sequence_within_attempt, ticket_id, attempt, kora_operation_id, tool_name, state,"
-        " dispatch_result, dispatch_error, allocated_at, operations.ended_at, operation_key"
+        " dispatch_result, dispatch_error, allocated_at, operations.ended_at, operation_key, charged_micro_usd"
     ),
-    "runtimes": "runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen, ended_at",
+    "runtimes": (
+        "runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen, ended_at, revoked_at"
+    ),
     "tallies": "workspace_id, minute, chain_id, resolution, attempts, cost_micro_usd, worked_us",
     "archives": "workspace_id, file, archive_id, bytes, events, last_seq, until_us",
-    "workspaces": "workspace_id, claim_permission",
+    "control_commands": (
+        "workspace_id, command_no, command_id, level, reason, issuer, issuer_actor_kind, created_at, enforce_us,"
+        " escalates"
+    ),
+    "control_marks": "workspace_id, command_id, holder, status, stage, marked_at, detail",
+    "spend": "workspace_id, month, chain_id, micro_usd",
+    "ceilings": "workspace_id, reset_no, reached_at, ticket_id",
+    "workspaces": (
+        "workspace_id, claim_permission, stop_level, epoch, pool_month, baseline_micro_usd, reconciled_micro_usd,"
+        " refreshed_at, ramp_until, ramp_interval_us, paced_at"
+    ),
 }
 """what no reader shows whole"""
 ROWS = "SELECT {} FROM {} WHERE workspace_id = 'workspace'"
@@ -107,7 +119,7 @@ def seen(place, store: Store | None = None) -> dict[str, object]:
             "report": report,
             "claims": reader.claims(),
             "outstanding": reader.outstanding(),
-            "permission": reader.claim_permission(),
+            "permission": reader.steering().granted,
             "verified": verified.events - len(copies),
             "rows": {name: sorted(place.ask(ROWS.format(columns, name)), key=str) for name, columns in TABLES.items()},
         }

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from kora.store.port import Hints
+    from kora.store.hints import Hints
 
 _SLICE_SECONDS: Final = 0.5
 """so often it is looked whether to end"""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from kora.domain.ticket import Ticket
 
 if TYPE_CHECKING:
     from kora.domain.operation import Operation
+
+
+BLOCKED_FOR_ATTEMPTS: Final = "max_attempts"
+"""why a ticket waits for an operator that was attempted too often; three such within an hour are the retry ceiling"""
 
 
 class ClaimResult(StrEnum):

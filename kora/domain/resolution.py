@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Final, NamedTuple, assert_never
+from typing import Annotated, Final, NamedTuple, assert_never
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from kora.domain.claim import Claim, ClaimKey
+from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, Claim, ClaimKey
 from kora.domain.state import DegradationReason
 from kora.domain.ticket import TRIED_AGAIN, Status
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 LOGICAL_FAILURES_MAX: Final = 3
 SUMMARY_CHARACTERS: Final = 4_000
@@ -24,7 +22,6 @@ _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
 _YEAR_SECONDS: Final = 366 * 86_400.0
 RELEASED_BY_OPERATOR: Final = "released by an operator"
-BLOCKED_FOR_ATTEMPTS: Final = "max_attempts"
 EXIT_TEMPORARY: Final = 75
 EXIT_DENIED: Final = 77
 
@@ -153,7 +150,7 @@ class Settlement(NamedTuple):
     is_forgiven: bool = False
     """it never began, or a provider refused: the attempt counts no more towards `max_attempts`"""
     blocked_for: str = BLOCKED_FOR_ATTEMPTS
-    """of `blocked_needs_operator`: what the log names as its reason; too many attempts also raise the retry ceiling"""
+    """of `blocked_needs_operator`: the reason in the log"""
 
 
 class _Verdict(NamedTuple):

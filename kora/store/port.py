@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
     from kora.domain.ticket import NewTicket, Status, Ticket
+    from kora.store.hints import Hints
     from kora.store.steering import Charge
     from kora.store.views import (
         ActiveWork,
@@ -267,16 +268,6 @@ class Board(SteeringBoard, Protocol):
 
     def close(self) -> None:
         """Give the connection back."""
-
-
-class Hints(Protocol):
-    """Says at once that there may be new tickets. One that is lost harms nobody: whoever polls finds everything."""
-
-    def wait(self, seconds: float) -> bool:
-        """Wait for as long, or until there may be new tickets; True when there may be. Raises nothing."""
-
-    def close(self) -> None:
-        """Give up what it was heard by."""
 
 
 class Store(Protocol):

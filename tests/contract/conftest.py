@@ -23,11 +23,14 @@ RUNTIME_ROLE = "kora_runtime"
 EMPTY = """
 DELETE FROM tickets; DELETE FROM objectives; DELETE FROM operations; DELETE FROM events; DELETE FROM dependencies;
 DELETE FROM tallies; DELETE FROM archives; DELETE FROM runtimes; DELETE FROM actor_registry;
-DELETE FROM unfinished_copies;
+DELETE FROM unfinished_copies; DELETE FROM control_commands; DELETE FROM control_marks; DELETE FROM spend;
+DELETE FROM ceilings; DELETE FROM watchers;
 DELETE FROM chains WHERE chain_id NOT LIKE 'workspace:%';
 UPDATE chains SET last_chain_seq = 0, last_event_hash = decode(repeat('00', 32), 'hex'),
     archived_chain_seq = 0, archived_event_hash = NULL;
-UPDATE workspaces SET claim_permission = 'normal', seq_shift = 0
+UPDATE workspaces SET claim_permission = 'normal', seq_shift = 0, stop_level = 0, epoch = 1, pool_month = 0,
+    baseline_micro_usd = 0, reconciled_micro_usd = 0, refreshed_at = NULL, ramp_until = 0, ramp_interval_us = 0,
+    paced_at = 0
 """
 """a database, as it was when its workspaces were registered"""
 ACTOR = "0190a000-0000-7000-8000-000000000001"

@@ -103,11 +103,11 @@ def test_an_unknown_ticket_is_not_found(reader):
 
 
 def test_a_workspace_may_claim_until_told_otherwise(reader, place):
-    assert reader.claim_permission() is ClaimPermission.NORMAL
+    assert reader.steering().granted is ClaimPermission.NORMAL
 
     place.permit("none")
 
-    assert reader.claim_permission() is ClaimPermission.NONE
+    assert reader.steering().granted is ClaimPermission.NONE
 
 
 def test_what_is_outstanding(reader, add, runtime, clock):

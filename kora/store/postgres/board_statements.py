@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from kora.store.postgres.statements import BASE, DEPENDENTS, LAST, LOG, TICKET
+from kora.store.postgres.steering_statements import STEERING_BOARD
 from kora.store.sql.statements import BoardStatements
 
 # Locked before anything else: so nobody else appends to the operators' chain, no two operators change one workspace's
@@ -32,6 +33,7 @@ _NEW: Final = "d.ticket_no > $1 AND d.ticket_no < (($1::bigint >> 40) + 1) << 40
 BOARD: Final = BoardStatements(
     log=LOG,
     dependents=DEPENDENTS,
+    steering=STEERING_BOARD,
     last_ticket_no=f"""
 SELECT coalesce(max(ticket_no), {BASE}) FROM kora.tickets WHERE ticket_no > {BASE} AND ticket_no < {LAST}
   AND workspace_id = $1

@@ -169,6 +169,16 @@ class PostgresConnection:
             finally:
                 self._roll_back(bare)
 
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Everything inside is undone at its end."""
+        with self.translated():
+            bare = self._begun(self._begin)
+            try:
+                yield
+            finally:
+                self._roll_back(bare)
+
     def damage_shown(self) -> AbstractContextManager[None]:
         """Nothing is to be done: the server keeps no text that is none."""
         return nullcontext()

@@ -14,21 +14,27 @@ from kora.store.postgres.statements import BASE, HISTORY, LAST
 from kora.store.sql.copy_parts import (
     ACTORS,
     ARCHIVES,
+    CEILINGS,
     CHAINS,
+    COMMANDS,
     DEPENDENCIES,
     EVENTS,
     IDENTITIES,
+    MARKS,
     OBJECTIVES,
     OF_TICKETS,
     OPERATIONS,
     PAGE_BYTES,
     RUNTIMES,
+    SPEND,
+    STEERING,
     TABLES,
     TALLIES,
     TICKETS,
     Part,
     SourceStatements,
     TargetStatements,
+    assigned,
     replaced,
 )
 
@@ -113,11 +119,15 @@ SELECT e.*, t.ticket_id FROM kora.events AS e LEFT JOIN kora.tickets AS t ON t.t
 WHERE e.workspace_id = $1 AND e.seq > $2 ORDER BY e.seq LIMIT $3
 """,
         ),
+        STEERING: f"""
+SELECT workspace_id, {STEERING.listed} FROM kora.workspaces WHERE workspace_id = $1 AND workspace_id > $2 LIMIT $3
+""",
         **{part: _page_of(part) for part in TABLES},
     },
     counts={
         TICKETS: f"SELECT count(*) FROM kora.tickets WHERE {_OWN} AND workspace_id = $1",
         EVENTS: "SELECT count(*) FROM kora.events WHERE workspace_id = $1",
+        STEERING: "SELECT count(*) FROM kora.workspaces WHERE workspace_id = $1",
         **{part: f"SELECT count(*) FROM kora.{table} WHERE {_OWN}" for part, table in OF_TICKETS.items()},
         **{
             part: f"SELECT count(*) FROM kora.{table} WHERE workspace_id = $1 {_BEGUN.get(part, '')}"
@@ -157,11 +167,11 @@ VALUES ({_TICKET_NO.format(place=1)}, {_TICKET_NO.format(place=2)})
 """,
         OPERATIONS: f"""
 INSERT INTO kora.operations AS known (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id,
-    tool_name, operation_key, state, dispatch_result, dispatch_error, allocated_at, ended_at)
-VALUES ($1, $2, {_TICKET_NO.format(place=3)}, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    tool_name, operation_key, state, dispatch_result, dispatch_error, allocated_at, ended_at, charged_micro_usd)
+VALUES ($1, $2, {_TICKET_NO.format(place=3)}, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 ON CONFLICT (work_attempt_id, sequence_within_attempt) DO UPDATE SET state = excluded.state,
     dispatch_result = excluded.dispatch_result, dispatch_error = excluded.dispatch_error,
-    allocated_at = excluded.allocated_at, ended_at = excluded.ended_at
+    allocated_at = excluded.allocated_at, ended_at = excluded.ended_at, charged_micro_usd = excluded.charged_micro_usd
 WHERE known.ticket_no = excluded.ticket_no
 """,
         EVENTS: f"""
@@ -174,6 +184,11 @@ VALUES ($1, $2, $3, $4, $5, {_TICKET_NO.format(place=6)}, $7, $8, $9, $10, $11)
         CHAINS: _write_of(CHAINS, "chains", "workspace_id, chain_id"),
         TALLIES: _write_of(TALLIES, "tallies", "workspace_id, resolution, minute, chain_id"),
         ARCHIVES: _write_of(ARCHIVES, "archives", "workspace_id, file"),
+        COMMANDS: _write_of(COMMANDS, "control_commands", "workspace_id, command_no"),
+        MARKS: _write_of(MARKS, "control_marks", "workspace_id, command_id, holder"),
+        SPEND: _write_of(SPEND, "spend", "workspace_id, month, chain_id"),
+        CEILINGS: _write_of(CEILINGS, "ceilings", "workspace_id, reset_no, reached_at, ticket_id"),
+        STEERING: f"UPDATE kora.workspaces SET {assigned(STEERING, '$')} WHERE workspace_id = $1",
     },
     unfinished=UNFINISHED_COPY,
     contents="""
@@ -199,6 +214,11 @@ DELETE FROM kora.unfinished_copies WHERE workspace_id = $1
     last_seq="SELECT coalesce(max(seq), 0) FROM kora.events WHERE workspace_id = $1",
     forget_events=ARCHIVING.forget_events,
     discards={
+        STEERING: """
+UPDATE kora.workspaces SET stop_level = 0, epoch = 1, pool_month = 0, baseline_micro_usd = 0, reconciled_micro_usd = 0,
+    refreshed_at = NULL, ramp_until = 0, ramp_interval_us = 0, paced_at = 0
+WHERE workspace_id = $1 AND (stop_level > 0 OR epoch > 1 OR pool_month > 0 OR refreshed_at IS NOT NULL)
+""",
         EVENTS: """
 DELETE FROM kora.events WHERE workspace_id = $1 AND seq IN (
     SELECT seq FROM kora.events WHERE workspace_id = $1 ORDER BY seq LIMIT $2)

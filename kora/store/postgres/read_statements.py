@@ -6,6 +6,7 @@ from typing import Final
 
 from kora.store.postgres.operate_statements import ROW
 from kora.store.postgres.statements import BASE, EVENT, HISTORY, LAST, TICKET, TICKET_NO, TICKET_SELECT
+from kora.store.postgres.steering_statements import STEERING_READ
 from kora.store.sql.statements import ReadStatements, ReportStatements
 
 WORKED_NOTEWORTHY_US: Final = 100_000
@@ -19,7 +20,7 @@ _IN_WORKSPACE: Final = f"ticket_no > {BASE} AND ticket_no < {LAST} AND workspace
 
 READ: Final = ReadStatements(
     history=HISTORY,
-    claim_permission="SELECT claim_permission FROM kora.workspaces WHERE workspace_id = $1",
+    steering=STEERING_READ,
     outstanding="""
 SELECT ready, waiting, held, CASE WHEN ready OR waiting OR held THEN false ELSE EXISTS (
     WITH RECURSIVE awaited (ticket_no) AS (

@@ -32,14 +32,16 @@ SELECT coalesce($2::name, current_user), workspace_id, workspace_no FROM kora.wo
 ON CONFLICT DO NOTHING
 """
 
-# An event is written once and never changed; whoever archives has the role that owns the tables. UPDATE is granted by
-# column: a role that may update whole tables may also lock them whole, and with them every other workspace.
+# An event is written once and never changed, and so is a command; whoever archives has the role that owns the tables.
+# UPDATE is granted by column: a role that may update whole tables may also lock them whole, and with them every other
+# workspace.
 GRANTS: Final = (
     "GRANT USAGE ON SCHEMA kora TO {role}",
     "GRANT SELECT ON ALL TABLES IN SCHEMA kora TO {role}",
     """
 GRANT INSERT ON kora.actor_registry, kora.runtimes, kora.tickets, kora.objectives, kora.operations, kora.events,
-    kora.chains, kora.dependencies, kora.tallies TO {role}
+    kora.chains, kora.dependencies, kora.tallies, kora.control_commands, kora.control_marks, kora.spend,
+    kora.ceilings, kora.watchers TO {role}
 """,
     """
 GRANT UPDATE (sea_status, queue_state, next_eligible_at, assigned_to_actor_id, open_blockers, claim_count,
@@ -47,12 +49,19 @@ GRANT UPDATE (sea_status, queue_state, next_eligible_at, assigned_to_actor_id, o
     cost_micro_usd, work_attempt_count, attempts_forgiven, failure_count_by_reason, last_resolution, last_summary)
     ON kora.tickets TO {role}
 """,
-    "GRANT UPDATE (state, dispatch_result, dispatch_error, ended_at) ON kora.operations TO {role}",
+    "GRANT UPDATE (state, dispatch_result, dispatch_error, ended_at, charged_micro_usd) ON kora.operations TO {role}",
     "GRANT UPDATE (last_chain_seq, last_event_hash) ON kora.chains TO {role}",
     "GRANT UPDATE (attempts, cost_micro_usd, worked_us) ON kora.tallies TO {role}",
-    "GRANT UPDATE (last_incarnation, last_seen, ended_at) ON kora.runtimes TO {role}",
-    "GRANT UPDATE (seq_shift) ON kora.workspaces TO {role}",
+    "GRANT UPDATE (last_incarnation, last_seen, ended_at, revoked_at) ON kora.runtimes TO {role}",
+    """
+GRANT UPDATE (seq_shift, stop_level, epoch, pool_month, baseline_micro_usd, reconciled_micro_usd, refreshed_at,
+    ramp_until, ramp_interval_us, paced_at) ON kora.workspaces TO {role}
+""",
+    "GRANT UPDATE (status, stage, marked_at, detail) ON kora.control_marks TO {role}",
+    "GRANT UPDATE (micro_usd) ON kora.spend TO {role}",
+    "GRANT UPDATE (host, pid, seen_at) ON kora.watchers TO {role}",
     "GRANT DELETE ON kora.dependencies TO {role}",
+    "GRANT DELETE ON kora.watchers TO {role}",
 )
 """what a runtime, and whoever works on its board, may do"""
 

@@ -38,7 +38,8 @@ TICKET_SELECT: Final = f"""
 SELECT t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank,
        t.sea_idea_kind, t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count,
        t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token,
-       t.holder, t.lease_expires_at, t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, {_BLOCKED_BY}
+       t.holder, t.lease_expires_at, t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven,
+       t.cost_micro_usd, {_BLOCKED_BY}
 FROM kora.tickets AS t JOIN kora.objectives AS o ON o.ticket_no = t.ticket_no
 """
 
@@ -47,7 +48,8 @@ READY_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.ticket_title,
 (SELECT o.ticket_objective FROM kora.objectives AS o WHERE o.ticket_no = t.ticket_no),
 t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at, t.next_eligible_at, t.claim_count, t.work_attempt_count,
-t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempts_forgiven, {_BLOCKED_BY}
+t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempts_forgiven, t.cost_micro_usd,
+{_BLOCKED_BY}
 """
 
 TICKET: Final = f"{TICKET_SELECT} WHERE t.ticket_id = $1 AND t.workspace_id = $2"

@@ -6,11 +6,13 @@ What each kind of handle is made of is imported when one is asked for, as in the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kora.clock import TimeSource
+from kora.domain.ids import new_id
 from kora.store.port import RuntimeRecord
 from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.schema import check
@@ -64,6 +66,16 @@ class PostgresStore:
         from kora.store.postgres.listening import Listener
 
         return Listener(self._place)
+
+    def rehearse(self) -> None:
+        """A ticket of its own was added, claimed and released, and all of it undone. Raises `StoreError`."""
+        from kora.store.postgres.board_statements import BOARD
+        from kora.store.postgres.write import PostgresWriter
+
+        # Patient, as somebody may be importing a long list of tickets just now.
+        nobody = RuntimeRecord(runtime_id=new_id(), host="", pid=0, version="")
+        with closing(PostgresWriter(self._place, nobody, is_patient=True)) as writer:
+            writer.rehearse(BOARD)
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]

@@ -11,10 +11,12 @@ from kora.store.postgres.statements import (
     HELD_BY,
     HOLDERS_AMONG,
     KEYS_HELD_BY,
+    LAST,
     LOG,
     READY_COLUMNS,
     TICKET_NOS,
 )
+from kora.store.postgres.steering_statements import STEERING_TURN
 from kora.store.sql.statements import TurnStatements
 
 _DUE: Final = " OR ".join(
@@ -28,9 +30,10 @@ _DUE: Final = " OR ".join(
 # of the locked rows stands in a query of its own, because PostgreSQL would else compute it before the wait.
 OPEN_TURN: Final = f"""
 SELECT opened.last_incarnation, opened.now_us, opened.xact_id, opened.last_chain_seq, opened.last_event_hash,
-       {_DUE}
-FROM (SELECT locked.*, kora.now_us() AS now_us, pg_current_xact_id()::text AS xact_id
-      FROM (SELECT r.last_incarnation, c.last_chain_seq, c.last_event_hash
+       {_DUE},
+       opened.revoked_at, opened.gate
+FROM (SELECT locked.*, kora.now_us() AS now_us, kora.gate($1) AS gate, pg_current_xact_id()::text AS xact_id
+      FROM (SELECT r.last_incarnation, r.revoked_at, c.last_chain_seq, c.last_event_hash
             FROM kora.runtimes AS r JOIN kora.chains AS c
                 ON c.workspace_id = r.workspace_id AND c.chain_id = r.runtime_id
             WHERE r.runtime_id = $2 AND r.workspace_id = $1
@@ -38,29 +41,20 @@ FROM (SELECT locked.*, kora.now_us() AS now_us, pg_current_xact_id()::text AS xa
       OFFSET 0) AS opened
 """
 
-RAISE_INCARNATION: Final = """
-INSERT INTO kora.runtimes AS r (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen)
-VALUES ($1, $2, $3, $4, $5, kora.now_us(), 1, kora.now_us())
-ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = r.last_incarnation + 1, last_seen = kora.now_us(),
-    ended_at = NULL
-WHERE r.workspace_id = excluded.workspace_id
-RETURNING last_incarnation
-"""
-
+# Also where the runtime was revoked: then a turn is to say so.
 ANY_RAN_OUT: Final = """
 SELECT EXISTS (SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3
                AND lease_expires_at <= kora.now_us())
-"""
-
-SAY_ENDED: Final = """
-UPDATE kora.runtimes SET last_seen = kora.now_us(), ended_at = kora.now_us()
-WHERE runtime_id = $1 AND workspace_id = $2
+    OR EXISTS (SELECT 1 FROM kora.runtimes WHERE runtime_id = $2 AND revoked_at IS NOT NULL)
 """
 
 MAKE_CHAIN: Final = """
 INSERT INTO kora.chains (workspace_id, chain_id, last_chain_seq, last_event_hash)
 VALUES ($1, $2, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING
 """
+
+# Far behind those that `add` gives, so that it waits for none, nor the other way round.
+REHEARSAL_NO: Final = f"SELECT {LAST} - 1 - floor(random() * 1000000000)::bigint"
 
 # Refresh and settle
 
@@ -213,6 +207,9 @@ _READY_BUT: Final = _READY.replace(
     "AND queue_state = 1\n      AND ticket_id NOT IN (SELECT json_array_elements_text($4::json))\n",
 )
 
+_CRITICAL: Final = _READY.replace("queue_state = 1\n", "queue_state = 1 AND rank = 0\n")
+_CRITICAL_BUT: Final = _READY_BUT.replace("queue_state = 1\n", "queue_state = 1 AND rank = 0\n")
+
 _CLAIM_TICKETS: Final = Many(
     """
 UPDATE kora.tickets SET sea_status = 'in_progress', queue_state = 3, claim_count = claim_count + 1,
@@ -283,6 +280,7 @@ _NEXT_ELIGIBLE: Final = "SELECT min(due) FROM ({}) AS of_each_rank".format(
 TURN: Final = TurnStatements(
     log=LOG,
     dependents=DEPENDENTS,
+    steering=STEERING_TURN,
     refresh=_REFRESH,
     refreshed=_REFRESHED,
     to_settle=_TO_SETTLE,
@@ -301,6 +299,8 @@ TURN: Final = TurnStatements(
     promote=_PROMOTE,
     ready=_READY,
     ready_but=_READY_BUT,
+    critical=_CRITICAL,
+    critical_but=_CRITICAL_BUT,
     claim_tickets=_CLAIM_TICKETS,
     abandon_earlier=_ABANDON_EARLIER,
     allocate=_ALLOCATE,
@@ -309,6 +309,7 @@ TURN: Final = TurnStatements(
     operations_by_key=_OPERATIONS_BY_KEY,
     next_eligible=_NEXT_ELIGIBLE,
     seen="UPDATE kora.runtimes SET last_seen = $1 WHERE runtime_id = $2 AND workspace_id = $3",
+    rehearsal_no=REHEARSAL_NO,
     held_by=HELD_BY,
     keys_held_by=KEYS_HELD_BY,
     holders_among=HOLDERS_AMONG,

@@ -5,13 +5,14 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from kora.errors import StoreUnusableError
 from kora.store.port import RuntimeRecord
 from kora.store.postgres.connection import PostgresConnection
 from kora.store.postgres.place import PostgresPlace
+from kora.store.postgres.runtime_statements import RAISE_INCARNATION, REVOKED_AT, SAY_ENDED
 from kora.store.postgres.schema import UNFINISHED_COPY
-from kora.store.postgres.turn_statements import ANY_RAN_OUT, MAKE_CHAIN, OPEN_TURN, RAISE_INCARNATION, SAY_ENDED, TURN
+from kora.store.postgres.turn_statements import ANY_RAN_OUT, MAKE_CHAIN, OPEN_TURN, TURN
 from kora.store.sql import turn as turns
+from kora.store.sql.steering_statements import Gate
 from kora.store.sql.unfinished import check_finished
 from kora.store.sql.write import Writer
 
@@ -22,23 +23,8 @@ class PostgresWriter(Writer):
     _place: PostgresPlace
     _connection: PostgresConnection
 
-    def __init__(self, place: PostgresPlace, runtime: RuntimeRecord) -> None:
-        super().__init__(place, place.connect(), runtime, TURN)
-
-    def next_incarnation(self) -> int:
-        """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
-        runtime, workspace_id = self._runtime, self._place.workspace_id
-        with self._connection.writing():
-            row = (runtime.runtime_id, workspace_id, runtime.host, runtime.pid, runtime.version)
-            check_finished(self._connection, UNFINISHED_COPY, name=self._place.name, workspace_id=workspace_id)
-            raised = self._connection.execute(RAISE_INCARNATION, row).fetchone()
-            if raised is None:
-                raise StoreUnusableError(
-                    f"runtime {runtime.runtime_id} belongs to another workspace of {self._place.name}"
-                )
-            self._connection.execute(MAKE_CHAIN, (workspace_id, runtime.runtime_id))
-        self._seen_us = self._clock_us()
-        return int(raised[0])
+    def __init__(self, place: PostgresPlace, runtime: RuntimeRecord, *, is_patient: bool = False) -> None:
+        super().__init__(place, place.connect(is_patient=is_patient), runtime, TURN)
 
     def say_ended(self) -> None:
         """The runtime is known to have ended in good order, until it asks for another incarnation."""
@@ -53,9 +39,21 @@ class PostgresWriter(Writer):
         """Give the connection back."""
         self._connection.close()
 
+    def _raise_incarnation(self) -> int:
+        runtime, workspace_id = self._runtime, self._place.workspace_id
+        row = (runtime.runtime_id, workspace_id, runtime.host, runtime.pid, runtime.version)
+        check_finished(self._connection, UNFINISHED_COPY, name=self._place.name, workspace_id=workspace_id)
+        raised = self._connection.execute(RAISE_INCARNATION, row).fetchone()
+        if raised is None:
+            found = self._connection.execute(REVOKED_AT, (runtime.runtime_id, workspace_id)).fetchone()
+            raise self._not_raised(found and found[0])
+        self._connection.execute(MAKE_CHAIN, (workspace_id, runtime.runtime_id))
+        return int(raised[0])
+
     def _nothing_ran_out(self) -> bool:
+        bound = (self._place.workspace_id, self._runtime.runtime_id)
         with self._connection.translated():
-            return not self._connection.execute(ANY_RAN_OUT, (self._place.workspace_id,)).fetchone()[0]
+            return not self._connection.execute(ANY_RAN_OUT, bound).fetchone()[0]
 
     def _transaction(self) -> AbstractContextManager[None]:
         return self._connection.writing()
@@ -65,9 +63,11 @@ class PostgresWriter(Writer):
 
     def _open_turn(self, incarnation: int, *, careful: bool) -> turns.OpenTurn:
         bound = (self._place.workspace_id, self._runtime.runtime_id, self._place.actor_id)
-        row: tuple[Any, ...] = self._connection.execute(OPEN_TURN, bound).fetchone() or (None,) * 6
-        found, now_us, xact_id, last_seq, last_hash, any_due = row
-        self._refuse(found, incarnation)
+        row: tuple[Any, ...] = self._connection.execute(OPEN_TURN, bound).fetchone() or (None,) * 8
+        found, now_us, xact_id, last_seq, last_hash, any_due, revoked_at, gate = row
+        self._refuse(found, incarnation, revoked_at)
         self._connection.begun_as(xact_id)
         head = (last_seq, bytes(last_hash))
-        return self._opened(now_us=now_us, booted_us=now_us, head=head, careful=careful, any_due=any_due)
+        return self._opened(
+            now_us=now_us, booted_us=now_us, head=head, gate=Gate(*gate), careful=careful, any_due=any_due
+        )

@@ -38,8 +38,20 @@ class Change:
         """The log says who did what, of no ticket; not again, if it has the event of this id."""
         asked = (json_array([event_id]), json_array([]), self.workspace_id)
         if not self.connection.execute(self.say.log.known_events, asked).fetchall():
-            payload = {"who": self.who, "verb": verb, "target": target, "before": before, "after": after}
-            self.log.append(EventType.OPERATOR_ACTED, payload, event_id=event_id)
+            self.told(verb, target, before=before, after=after, event_id=event_id)
+
+    def told(
+        self,
+        verb: str,
+        target: str,
+        *,
+        before: Mapping[str, object] | None,
+        after: Mapping[str, object],
+        event_id: str | None = None,
+    ) -> None:
+        """The log says who did what, of no ticket."""
+        payload = {"who": self.who, "verb": verb, "target": target, "before": before, "after": after}
+        self.log.append(EventType.OPERATOR_ACTED, payload, event_id=event_id)
 
     def tally(self, what: str, count: int, *, worked_us: int = 0) -> None:
         """So many more of these, for the report."""

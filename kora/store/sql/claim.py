@@ -40,13 +40,11 @@ def claim(turn: OpenTurn, order: ClaimOrder) -> None:
     Each is fenced, leased, `in_progress`, and has its ledger row 0 allocated. One whose row cannot be claimed is set
     aside and the next one is taken in its place.
     """
-    if order.count < 1:
-        return
     if turn.any_due:
         turn.connection.execute(turn.say.promote, (turn.workspace_id, turn.actor_id, turn.now_us, PROMOTED_AT_MOST))
     passed_over: set[str] = set()
     while (missing := order.count - len(turn.result.claims)) > 0:
-        rows = _ready(turn, min(missing, _READ_AT_MOST), passed_over)
+        rows = _ready(turn, order, min(missing, _READ_AT_MOST), passed_over)
         if not rows:
             break
         claimable = [row for row in rows if row.ticket_id not in order.except_tickets]
@@ -64,12 +62,14 @@ def claim(turn: OpenTurn, order: ClaimOrder) -> None:
         turn.result.next_eligible_in_seconds = _next_eligible(turn)
 
 
-def _ready(turn: OpenTurn, count: int, passed_over: set[str]) -> list[ReadyRow]:
-    bound = (turn.workspace_id, turn.actor_id, count)
+def _ready(turn: OpenTurn, order: ClaimOrder, count: int, passed_over: set[str]) -> list[ReadyRow]:
+    bound: tuple[object, ...] = (turn.workspace_id, turn.actor_id, count)
     if passed_over:
-        (found,) = turn.connection.execute(turn.say.ready_but, (*bound, json_array(list(passed_over)))).fetchone()
+        statement = turn.say.critical_but if order.is_critical_only else turn.say.ready_but
+        bound = (*bound, json_array(list(passed_over)))
     else:
-        (found,) = turn.connection.execute(turn.say.ready, bound).fetchone()
+        statement = turn.say.critical if order.is_critical_only else turn.say.ready
+    (found,) = turn.connection.execute(statement, bound).fetchone()
     return list(map(ReadyRow._make, orjson.loads(found)))
 
 

@@ -59,7 +59,7 @@ OPERATIONS: Final = Part(
     (0, 0, -1),
     _columns(
         "work_attempt_id sequence_within_attempt ticket_id attempt kora_operation_id tool_name operation_key state"
-        " dispatch_result dispatch_error allocated_at ended_at"
+        " dispatch_result dispatch_error allocated_at ended_at charged_micro_usd"
     ),
 )
 """in the order of the attempts: so what a later one took over is abandoned before that is written"""
@@ -75,7 +75,7 @@ ACTORS: Final = Part("actors", ("",), _columns("workspace_id actor_id actor_kind
 RUNTIMES: Final = Part(
     "runtimes",
     ("",),
-    _columns("runtime_id workspace_id host pid version started_at last_seen ended_at last_incarnation"),
+    _columns("runtime_id workspace_id host pid version started_at last_seen ended_at last_incarnation revoked_at"),
 )
 CHAINS: Final = Part(
     "chains",
@@ -88,6 +88,25 @@ TALLIES: Final = Part(
     _columns("workspace_id minute chain_id resolution attempts cost_micro_usd worked_us"),
 )
 ARCHIVES: Final = Part("archives", ("",), _columns("workspace_id file archive_id bytes events last_seq until_us"))
+COMMANDS: Final = Part(
+    "commands",
+    (0,),
+    _columns(
+        "workspace_id command_no command_id level reason issuer issuer_actor_kind created_at enforce_us escalates"
+    ),
+)
+MARKS: Final = Part("marks", ("", ""), _columns("workspace_id command_id holder status stage marked_at detail"))
+SPEND: Final = Part("spend", (0, ""), _columns("workspace_id month chain_id micro_usd"))
+CEILINGS: Final = Part("ceilings", (-1, 0, ""), _columns("workspace_id reset_no reached_at ticket_id"))
+STEERING: Final = Part(
+    "steering",
+    ("",),
+    _columns(
+        "workspace_id stop_level epoch pool_month baseline_micro_usd reconciled_micro_usd refreshed_at ramp_until"
+        " ramp_interval_us paced_at"
+    ),
+)
+"""the workspace's own row, which is there before anything is copied"""
 
 PARTS: Final = (
     TICKETS,
@@ -100,6 +119,11 @@ PARTS: Final = (
     CHAINS,
     TALLIES,
     ARCHIVES,
+    COMMANDS,
+    MARKS,
+    SPEND,
+    CEILINGS,
+    STEERING,
 )
 """in the order of copying: what names a ticket comes after it"""
 
@@ -110,6 +134,10 @@ TABLES: Final[Mapping[Part, str]] = {
     CHAINS: "chains",
     TALLIES: "tallies",
     ARCHIVES: "archives",
+    COMMANDS: "control_commands",
+    MARKS: "control_marks",
+    SPEND: "spend",
+    CEILINGS: "ceilings",
 }
 """the tables of those kinds of rows that say themselves whose they are, and name no ticket"""
 IDENTITIES: Final[Mapping[Part, str]] = {
@@ -118,6 +146,10 @@ IDENTITIES: Final[Mapping[Part, str]] = {
     CHAINS: "chain_id",
     TALLIES: "resolution, minute, chain_id",
     ARCHIVES: "file",
+    COMMANDS: "command_no",
+    MARKS: "command_id, holder",
+    SPEND: "month, chain_id",
+    CEILINGS: "reset_no, reached_at, ticket_id",
 }
 """by which of their columns these rows are told apart in a workspace, and read in order"""
 OF_TICKETS: Final[Mapping[Part, str]] = {
@@ -131,7 +163,13 @@ OF_TICKETS: Final[Mapping[Part, str]] = {
 def replaced(part: Part, identity: str) -> str:
     """The part of an upsert that sets every column but those of the row's identity, as a statement lists them."""
     kept = identity.split(", ")
-    return ", ".join(f"{column} = excluded.{column}" for column in part.columns if column not in kept)
+    changed = [column for column in part.columns if column not in kept] or [part.columns[0]]
+    return ", ".join(f"{column} = excluded.{column}" for column in changed)
+
+
+def assigned(part: Part, place: str) -> str:
+    """The part of an update that sets every column but the first, by which the row is found; `place` marks a value."""
+    return ", ".join(f"{column} = {place}{number}" for number, column in enumerate(part.columns[1:], 2))
 
 
 @dataclass(frozen=True, slots=True)

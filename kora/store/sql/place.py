@@ -53,6 +53,9 @@ class Connection(Executing, Protocol):
     def snapshot(self) -> AbstractContextManager[None]:
         """Everything read inside is of one moment. Raises what `translated` says."""
 
+    def undone(self) -> AbstractContextManager[None]:
+        """As `writing`, and at its end everything inside is undone."""
+
     def damage_shown(self) -> AbstractContextManager[None]:
         """Text that is none is read all the same inside, so that whoever verifies can say where it stands."""
 

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from itertools import groupby, islice
 from typing import Any, Final
 
-from kora.domain.control import ClaimPermission
+from kora.domain.control import Command
 from kora.domain.events import Event
 from kora.domain.operation import Operation
 from kora.domain.ticket import Status, Ticket
 from kora.errors import NotFoundError, StoreUnusableError
-from kora.store.sql import history
+from kora.store.sql import history, steering
 from kora.store.sql.place import Place
 from kora.store.sql.report import active_work, fleet, report
 from kora.store.sql.rows import TicketRow, active_claim_of, event_of, json_array, ticket_of
 from kora.store.sql.statements import ReadStatements, ReportStatements
 from kora.store.sql.verify import verify
+from kora.store.steering import ChainHead, Steering
 from kora.store.views import ActiveWork, AttemptRecord, BoardReport, ChainReport, Outstanding, RuntimeSeen
 
 _EVENTS_A_PAGE: Final = 500
@@ -45,11 +47,26 @@ class Reader:
         """every other status is exceptional"""
         self._connection = place.connect(only_reads=True)
 
-    def claim_permission(self) -> ClaimPermission:
-        """What the workspace's runtimes may claim; nothing, if the workspace has no row, or the file has gone."""
+    def steering(self) -> Steering:
+        """What Control goes by, as of one moment. Raises `StoreError`, also if the file has gone."""
         self._place.check()
-        rows = self._rows(self._say.claim_permission, (self._place.workspace_id,))
-        return ClaimPermission(rows[0][0]) if rows else ClaimPermission.NONE
+        with self._connection.snapshot(), self._damage_named():
+            return steering.steering(self._connection, self._say.steering, self._place.workspace_id)
+
+    def commands(self, limit: int | None = None) -> list[Command]:
+        """The command log with every mark, the newest first."""
+        with self._connection.snapshot(), self._damage_named():
+            say, workspace_id = self._say.steering.control, self._place.workspace_id
+            return steering.commands(self._connection, say, workspace_id, limit=limit)
+
+    def heads(self, chain_ids: Sequence[str]) -> list[ChainHead]:
+        """Where these chains of the workspace end, those of them that have begun."""
+        with self._connection.translated():
+            return steering.heads(self._connection, self._say.steering, self._place.workspace_id, chain_ids)
+
+    def spend(self) -> dict[int, int]:
+        """What was charged in each month, in micro-dollars, the newest first."""
+        return dict(self._rows(self._say.steering.spend, (self._place.workspace_id,)))
 
     def outstanding(self) -> Outstanding:
         """What is left for this store's actor."""
@@ -179,6 +196,15 @@ class Reader:
     def _rows(self, statement: str, bound: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._connection.translated():
             return self._connection.execute(statement, bound).fetchall()
+
+    @contextmanager
+    def _damage_named(self) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, OverflowError) as error:
+            raise StoreUnusableError(
+                f"{self._place.name}: what the workspace is steered by is damaged ({error}); restore it from a backup"
+            ) from error
 
     def _ticket(self, row: tuple[Any, ...]) -> Ticket:
         named = TicketRow._make(row)

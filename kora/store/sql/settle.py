@@ -7,21 +7,18 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from kora.domain.claim import ClaimKey
+from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, ClaimKey
 from kora.domain.events import EventType, canonical, spelling
 from kora.domain.operation import OperationState
 from kora.domain.resolution import Settlement
 from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
-from kora.store.sql import dependents
+from kora.store.sql import charge, dependents
 from kora.store.sql.log import Told
 from kora.store.sql.rows import json_array
-from kora.store.sql.turn import OpenTurn, blocked_by_attempts
+from kora.store.sql.turn import OpenTurn, blocked, note_ceilings
 
 _RELEASED: Final = EventType.RELEASED.value
 _RESOLVED: Final = EventType.RESOLVED.value
-COST_MAX_MICRO_USD: Final = 10**12
-"""a million dollars for one attempt is a slip of its agent, and sums of such must not overflow; the log has its word"""
-
 _OUT, _READY, _WAITING = int(QueueState.OUT), int(QueueState.READY), int(QueueState.WAITING)
 _OVER: Final = frozenset(
     {Status.COMPLETED, Status.FAILED_TERMINAL, Status.BLOCKED_NEEDS_OPERATOR, Status.DEFERRED_COST_LIMIT}
@@ -32,6 +29,8 @@ class _End(NamedTuple):
     settlement: Settlement
     ticket_no: int
     worked_us: int
+    cost_micro_usd: int = 0
+    """what it has cost beyond what it was charged already"""
 
 
 class _Words(NamedTuple):
@@ -39,7 +38,6 @@ class _Words(NamedTuple):
 
     shared: tuple[object, ...]
     """from the third of `turn.say.settle_tickets` on"""
-    cost_micro_usd: int
     presence: str
     resolved: tuple[str, str]
     """the payload, before and after the ticket's id"""
@@ -64,8 +62,8 @@ def settle(turn: OpenTurn, settlements: Sequence[Settlement]) -> None:
         return _write(turn, rows)
 
     done = turn.each(ours, write, lambda end: f"settlement of ticket {end.settlement.key.ticket_id}")
-    for settlement, _, worked_us in done:
-        turn.tally(settlement.resolution._value_, worked_us=worked_us, cost_micro_usd=_cost_micro_usd(settlement))
+    for settlement, _, worked_us, cost_micro_usd in done:
+        turn.tally(settlement.resolution._value_, worked_us=worked_us, cost_micro_usd=cost_micro_usd)
     turn.result.settled += [end.settlement.key for end in done]
 
 
@@ -107,16 +105,17 @@ def _known(turn: OpenTurn, keys: Sequence[ClaimKey]) -> dict[int, tuple[int, str
     return {index: tuple(rest) for some in found for index, *rest in orjson.loads(some)}
 
 
-def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
+def _write(turn: OpenTurn, some: Sequence[_End]) -> list[_End]:
+    ends = _charged(turn, some)
     alike: dict[tuple[object, ...], list[object]] = {}
     presences: list[object] = []
     told: list[Told] = []
     before, after = spelling({"holder": turn.runtime_id}, "work_attempt_id")
     last: tuple[object, ...] = ()
-    for settlement, ticket_no, _ in ends:
+    for settlement, ticket_no, _, cost_micro_usd in ends:
         ticket_id, fence, attempt = settlement.key
         if (rest := settlement[1:]) != last:
-            (shared, cost_micro_usd, presence, resolved), last = _words(turn, settlement), rest
+            (shared, presence, resolved), last = _words(turn, settlement), rest
             tickets, summary = alike.setdefault(shared, []), settlement.summary
         tickets += (ticket_no, fence, attempt, summary, cost_micro_usd)
         presences += (attempt, presence)
@@ -125,7 +124,7 @@ def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
             (_RELEASED, f"{before}{attempt}{after}", ticket_id, ticket_no, None),
         )
         if shared[0] == Status.BLOCKED_NEEDS_OPERATOR:
-            told.append(blocked_by_attempts(turn, ticket_id, ticket_no))
+            told.append(blocked(turn, ticket_id, ticket_no, settlement.blocked_for))
     settled = [
         turn.say.settle_tickets.execute(turn.connection, (turn.runtime_id, turn.now_us, *shared), tickets)
         for shared, tickets in alike.items()
@@ -137,10 +136,24 @@ def _write(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
     attempts = json_array([end.settlement.key.work_attempt_id for end in ends])
     ended = turn.connection.execute(turn.say.end_operations, (turn.now_us, attempts))
     turn.log.extend(told)
+    note_ceilings(turn, [end.settlement.key.ticket_id for end in ends if _is_tried_too_often(end.settlement)])
     if ended.fetchone()[0] if turn.has_dependencies is None else turn.has_dependencies:
         dependents.failed(turn, _that_came_to(Status.FAILED_TERMINAL, ends))
         dependents.completed(turn, _that_came_to(Status.COMPLETED, ends))
-    return list(ends)
+    return ends
+
+
+def _charged(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:
+    """The same, each with what it is to be charged, which its presence mark says from now on; most cost nothing."""
+    if not any(end.settlement.cost_usd for end in ends):
+        return list(ends)
+    costs = {end.settlement.key: charge.micro_usd_of(end.settlement.cost_usd) for end in ends}
+    more = {charged.work_attempt_id: charged.more_micro_usd for charged in charge.raise_charges(turn, costs)}
+    return [end._replace(cost_micro_usd=more.get(end.settlement.key.work_attempt_id, 0)) for end in ends]
+
+
+def _is_tried_too_often(settlement: Settlement) -> bool:
+    return settlement.sea_status is Status.BLOCKED_NEEDS_OPERATOR and settlement.blocked_for == BLOCKED_FOR_ATTEMPTS
 
 
 def _that_came_to(status: Status, ends: Sequence[_End]) -> list[int]:
@@ -159,13 +172,7 @@ def _words(turn: OpenTurn, settlement: Settlement) -> _Words:
         int(settlement.is_forgiven),
     )
     presence = orjson.dumps({"resolution": resolution, "summary": summary}).decode()
-    return _Words(shared, _cost_micro_usd(settlement), presence, spelling(_resolved(turn, settlement), "sea_ticket_id"))
-
-
-def _cost_micro_usd(settlement: Settlement) -> int:
-    """Raises `ValueError` for what is no number."""
-    cost_usd = settlement.cost_usd
-    return 0 if cost_usd is None else min(COST_MAX_MICRO_USD, round(cost_usd * 1_000_000))
+    return _Words(shared, presence, spelling(_resolved(turn, settlement), "sea_ticket_id"))
 
 
 def _queue(turn: OpenTurn, settlement: Settlement) -> tuple[int, int | None]:

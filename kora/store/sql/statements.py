@@ -13,6 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kora.store.sql.place import Executing
+from kora.store.sql.steering_statements import (
+    SteeringBoardStatements,
+    SteeringReadStatements,
+    SteeringTurnStatements,
+)
 
 
 class ManyRows(Protocol):
@@ -58,6 +63,7 @@ class TurnStatements:
 
     log: LogStatements
     dependents: DependentStatements
+    steering: SteeringTurnStatements
 
     refresh: str
     """new end of the lease, claims (ticket, fence, attempt, time of progress), workspace, holder, now"""
@@ -105,6 +111,10 @@ class TurnStatements:
     locked"""
     ready_but: str
     """the same, and tickets that are passed over"""
+    critical: str
+    """as `ready`, of the first rank alone"""
+    critical_but: str
+    """as `ready_but`, of the first rank alone"""
     claim_tickets: ManyRows
     """shared: holder, end of the lease, now; rows: ticket's number, attempt"""
     abandon_earlier: str
@@ -124,6 +134,8 @@ class TurnStatements:
 
     seen: str
     """now; runtime, workspace: it was seen now"""
+    rehearsal_no: str
+    """workspace → a number that no ticket of it has, nor will have before this transaction ends"""
     held_by: str
     """workspace, holder → `TicketRow`s of what it holds"""
     keys_held_by: str
@@ -138,6 +150,7 @@ class BoardStatements:
 
     log: LogStatements
     dependents: DependentStatements
+    steering: SteeringBoardStatements
 
     last_ticket_no: str
     """workspace → the number after which its new tickets are numbered"""
@@ -222,9 +235,8 @@ class ReadStatements:
     """A reader's, but for the report."""
 
     history: HistoryStatements
+    steering: SteeringReadStatements
 
-    claim_permission: str
-    """workspace → what may be claimed"""
     outstanding: str
     """workspace, actor → whether any is ready, waiting, held, or waits for one that is"""
     ticket: str

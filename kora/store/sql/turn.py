@@ -8,8 +8,9 @@ from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
-from kora.clock import MICROSECONDS
-from kora.domain.claim import ClaimKey
+from kora.clock import MICROSECONDS, from_us
+from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, ClaimKey
+from kora.domain.cost import month_of
 from kora.domain.events import EventType, NewEvent, canonical
 from kora.domain.ticket import QueueState, Status
 from kora.store.port import Earned, TurnResult
@@ -17,6 +18,7 @@ from kora.store.sql.log import ChainLog, Told
 from kora.store.sql.place import Connection
 from kora.store.sql.rows import json_array
 from kora.store.sql.statements import TurnStatements
+from kora.store.sql.steering_statements import Gate
 
 _BLOCKED: Final = EventType.BLOCKED.value
 _EXPIRED: Final = EventType.EXPIRED.value
@@ -64,6 +66,8 @@ class OpenTurn:
     booted_us: int
     """the boot clock's word for `now_us`: how long ago something was, whatever became of the clock meanwhile"""
     log: ChainLog
+    gate: Gate
+    """what bounds its claims"""
     claimed: dict[str, Claimed]
     """what the writer remembers of its claims, by work attempt; those of this turn are added"""
     has_dependencies: bool | None = None
@@ -87,22 +91,30 @@ class OpenTurn:
         """How long ago that was, in microseconds; 0 for what is not known or not past."""
         return 0 if then_us is None else max(0, self.now_us - then_us)
 
-    def tally(self, resolution: str, *, worked_us: int, cost_micro_usd: int = 0) -> None:
-        """One more attempt ended so; written by `close`."""
+    def tally(self, resolution: str, *, worked_us: int, cost_micro_usd: int = 0, attempts: int = 1) -> None:
+        """One more attempt ended so, or has cost so much more than was known; written by `close`."""
         tally = self.tallies.get(resolution)
         if tally is None:
             tally = self.tallies[resolution] = Tally()
-        tally.attempts += 1
+        tally.attempts += attempts
         tally.worked_us += worked_us
         tally.cost_micro_usd += cost_micro_usd
 
     def close(self) -> None:
-        """Write what is written once a turn: tallies, the last events, the chain's head, and that it was seen."""
+        """Write what is written once a turn, with the commit: nobody looks any more at what that answers."""
         self.connection.look_no_more()
+        self.write_rest()
+
+    def write_rest(self) -> None:
+        """Tallies and what was spent, the last events, the chain's head, and that it was seen."""
         minute = self.now_us // MINUTE_US
         for resolution, tally in self.tallies.items():
             key = (self.workspace_id, minute, self.runtime_id, resolution)
             self.connection.execute(self.say.log.tally, (*key, tally.attempts, tally.cost_micro_usd, tally.worked_us))
+        spent = sum(tally.cost_micro_usd for tally in self.tallies.values())
+        if spent:
+            bound = (self.workspace_id, month_of(from_us(self.now_us)), self.runtime_id, spent)
+            self.connection.execute(self.say.steering.add_spend, bound)
         self.log.close()
         if self.says_seen:
             self.connection.execute(self.say.seen, (self.now_us, self.runtime_id, self.workspace_id))
@@ -200,6 +212,7 @@ def _give_back(turn: OpenTurn, held: Sequence[_Held], why: str, max_attempts: in
         attempts = json_array([row.work_attempt_id for row in rows])
         turn.connection.execute(turn.say.abandon_attempts, (why, turn.now_us, attempts))
         turn.log.extend([told for row in rows for told in _told(turn, row, max_attempts)])
+        note_ceilings(turn, [row.ticket_id for row in rows if row.is_over(max_attempts)])
         return list(rows)
 
     done = turn.each(held, write, lambda row: f"return of ticket {row.ticket_id}")
@@ -222,13 +235,20 @@ def _told(turn: OpenTurn, row: _Held, max_attempts: int) -> Iterator[Told]:
     payload = canonical({"holder": row.holder, "work_attempt_id": row.work_attempt_id})
     yield _EXPIRED, payload, row.ticket_id, row.ticket_no, None
     if row.is_over(max_attempts):
-        yield blocked_by_attempts(turn, row.ticket_id, row.ticket_no)
+        yield blocked(turn, row.ticket_id, row.ticket_no, BLOCKED_FOR_ATTEMPTS)
 
 
-def blocked_by_attempts(turn: OpenTurn, ticket_id: str, ticket_no: int) -> Told:
-    """What the log is to be told of a ticket that waits for an operator, having been tried too often."""
-    payload = {"sea_ticket_id": ticket_id, "workspace_id": turn.workspace_id, "reason": "max_attempts"}
+def blocked(turn: OpenTurn, ticket_id: str, ticket_no: int, reason: str) -> Told:
+    """What the log is to be told of a ticket that waits for an operator."""
+    payload = {"sea_ticket_id": ticket_id, "workspace_id": turn.workspace_id, "reason": reason}
     return _BLOCKED, canonical(payload), ticket_id, ticket_no, None
+
+
+def note_ceilings(turn: OpenTurn, ticket_ids: list[str]) -> None:
+    """These have been tried too often: three of them within an hour raise the retry ceiling."""
+    if ticket_ids:
+        bound = (turn.workspace_id, turn.now_us, json_array(ticket_ids))
+        turn.connection.execute(turn.say.steering.note_ceilings, bound)
 
 
 def append(turn: OpenTurn, events: Sequence[NewEvent]) -> None:

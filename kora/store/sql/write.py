@@ -11,14 +11,15 @@ import orjson
 
 from kora.clock import boot_us
 from kora.domain.claim import Claim, ClaimKey
-from kora.errors import IncarnationLostError, StoreUnavailableError
+from kora.errors import IncarnationLostError, StoreUnavailableError, StoreUnusableError
 from kora.store.port import RuntimeRecord, Turn, TurnResult
-from kora.store.sql import claim, operate, settle
+from kora.store.sql import charge, mark, operate, pace, rehearse, settle
 from kora.store.sql import turn as turns
 from kora.store.sql.log import ChainLog
 from kora.store.sql.place import Connection, Mark, Place
-from kora.store.sql.rows import TicketRow, claim_of, json_array
-from kora.store.sql.statements import TurnStatements
+from kora.store.sql.rows import TicketRow, claim_of, json_array, rfc3339
+from kora.store.sql.statements import BoardStatements, TurnStatements
+from kora.store.sql.steering_statements import Gate
 
 REMEMBERED_MAX: Final = 10_000
 """claims that the writer knows by heart; beyond it all are forgotten, and asked for as they end"""
@@ -37,6 +38,13 @@ class Writer(ABC):
         """when the runtime was last said to be there, by `_clock_us`"""
 
     @abstractmethod
+    def _raise_incarnation(self) -> int:
+        """The runtime's new incarnation, its row and its chain being there; within a transaction.
+
+        Raises `StoreUnusableError` for a runtime of another workspace, or one that was revoked.
+        """
+
+    @abstractmethod
     def _nothing_ran_out(self) -> bool:
         """Whether a sweep would find nothing: so that an idle runtime leaves everybody alone."""
 
@@ -51,6 +59,24 @@ class Writer(ABC):
     @abstractmethod
     def _committed(self) -> None:
         """What is done once a turn was committed."""
+
+    def next_incarnation(self) -> int:
+        """Raise and return the incarnation in the runtime's row; from now on its older writers change nothing."""
+        with self._transaction():
+            incarnation = self._raise_incarnation()
+        self._seen_us = self._clock_us()
+        return incarnation
+
+    def rehearse(self, say: BoardStatements) -> None:
+        """A ticket of its own was added, claimed and released, and all of it undone. Raises `StoreError`."""
+        try:
+            with self._connection.undone():
+                rehearse.rehearse(self._open_turn(self._raise_incarnation(), careful=False), say)
+        except self._place.row_errors as error:
+            said = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise StoreUnusableError(
+                f"{self._place.name} does not let a ticket be claimed and released ({said}); see `kora-actors migrate`"
+            ) from error
 
     def turn(self, incarnation: int, turn: Turn) -> TurnResult:
         """Do the whole turn in one transaction, or nothing. Raises `IncarnationLostError` for a retired writer."""
@@ -79,11 +105,15 @@ class Writer(ABC):
             if turn.operate:
                 operate.operate(opened, turn.operate)
             settle.settle(opened, turn.settle)
+            charge.charge(opened, turn.charge)
+            mark.mark(opened, turn.marks)
             turns.return_holders(opened, turn.return_holders, turn.max_attempts)
             if turn.sweep:
                 turns.sweep(opened, turn.max_attempts)
+            if turn.resume_credit is not None:
+                pace.resume_credit(opened, turn.resume_credit)
             if turn.claim is not None:
-                claim.claim(opened, turn.claim)
+                pace.claim_within(opened, turn.claim)
             opened.close()
         self._committed()
         self._forget_settled(opened.result)
@@ -130,6 +160,7 @@ class Writer(ABC):
         now_us: int,
         booted_us: int,
         head: Mark,
+        gate: Gate,
         careful: bool,
         has_dependencies: bool = True,
         any_ran_out: bool = True,
@@ -155,6 +186,7 @@ class Writer(ABC):
                 now_us=now_us,
                 head=head,
             ),
+            gate=gate,
             has_dependencies=has_dependencies,
             any_ran_out=any_ran_out,
             any_due=any_due,
@@ -165,13 +197,30 @@ class Writer(ABC):
     def _is_seen_due(self) -> bool:
         return self._clock_us() - self._seen_us >= turns.SEEN_EVERY_US
 
-    def _refuse(self, found: int | None, incarnation: int) -> None:
-        """Nothing, if the runtime is at this incarnation. Raises `IncarnationLostError`."""
+    def _refuse(self, found: int | None, incarnation: int, revoked_at: int | None) -> None:
+        """Nothing, if the runtime is at this incarnation. Raises `IncarnationLostError`, or what `_revoked` says."""
+        if revoked_at is not None:
+            raise self._revoked(revoked_at)
         if found != incarnation:
             raise IncarnationLostError(
                 f"runtime {self._runtime.runtime_id} is at incarnation {found or 'none'};"
                 f" a writer of {incarnation} changes nothing"
             )
+
+    def _not_raised(self, revoked_at: int | None) -> StoreUnusableError:
+        """Why the incarnation could not be raised."""
+        if revoked_at is not None:
+            return self._revoked(revoked_at)
+        return StoreUnusableError(
+            f"runtime {self._runtime.runtime_id} belongs to another workspace of {self._place.name}"
+        )
+
+    def _revoked(self, revoked_at: int) -> StoreUnusableError:
+        """Why a runtime that was revoked changes nothing any more."""
+        return StoreUnusableError(
+            f"{self._place.name}: runtime {self._runtime.runtime_id} was revoked at {rfc3339(revoked_at)}, by a stop of"
+            " level 5 or a watcher; what it writes is refused for good. Start another one"
+        )
 
     def _forget_settled(self, result: TurnResult) -> None:
         """Keep what is in hand, or little more: of what others took away nobody tells."""

@@ -22,7 +22,9 @@ from kora.store.sqlite.statements import (
     MOVE_DELAYS,
     MOVE_HELD,
     MOVE_PRESENCES,
+    MOVE_RAMPS,
     MOVE_SEEN,
+    MOVE_WATCHERS,
     SET_ANCHOR,
 )
 
@@ -43,7 +45,7 @@ def anchored_us(connection: sqlite3.Connection, time: TimeSource, anchor_us: int
         stored_us = anchor_us + booted_us
         if abs(stored_us - wall_us) <= DIFFERENCE_MAX_US:
             return stored_us
-        for statement in (MOVE_HELD, MOVE_PRESENCES, MOVE_DELAYS, MOVE_SEEN):
+        for statement in (MOVE_HELD, MOVE_PRESENCES, MOVE_DELAYS, MOVE_SEEN, MOVE_RAMPS, MOVE_WATCHERS):
             connection.execute(statement, (wall_us - stored_us,))
     connection.execute(SET_ANCHOR, (time.boot_id(), wall_us - booted_us))
     connection.execute(FORGET_FORMER_BOOTS, (time.boot_id(),))

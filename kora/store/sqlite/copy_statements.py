@@ -10,20 +10,26 @@ from typing import Final
 from kora.store.sql.copy_parts import (
     ACTORS,
     ARCHIVES,
+    CEILINGS,
     CHAINS,
+    COMMANDS,
     DEPENDENCIES,
     EVENTS,
     IDENTITIES,
+    MARKS,
     OBJECTIVES,
     OF_TICKETS,
     OPERATIONS,
     RUNTIMES,
+    SPEND,
+    STEERING,
     TABLES,
     TALLIES,
     TICKETS,
     Part,
     SourceStatements,
     TargetStatements,
+    assigned,
     replaced,
 )
 from kora.store.sqlite.archive_statements import FORGET_EVENTS
@@ -74,7 +80,7 @@ WHERE (d.ticket_no, d.blocker_no) > (?2, ?3) ORDER BY d.ticket_no, d.blocker_no 
         OPERATIONS: """
 SELECT o.ticket_no, o.attempt, o.sequence_within_attempt, o.work_attempt_id, o.sequence_within_attempt, t.ticket_id,
        o.attempt, o.kora_operation_id, o.tool_name, o.operation_key, o.state, o.dispatch_result, o.dispatch_error,
-       o.allocated_at, o.ended_at
+       o.allocated_at, o.ended_at, o.charged_micro_usd
 FROM operations AS o INDEXED BY operations_of_ticket
 CROSS JOIN tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = ?1
 WHERE o.ticket_no >= ?2 AND (o.ticket_no, o.attempt, o.sequence_within_attempt) > (?2, ?3, ?4)
@@ -86,11 +92,15 @@ SELECT e.seq, e.seq, e.event_id, e.event_type, e.occurred_at, e.workspace_id, t.
 FROM events AS e LEFT JOIN tickets AS t ON t.ticket_no = e.ticket_no
 WHERE e.workspace_id = ?1 AND e.seq > ?2 ORDER BY e.seq LIMIT ?3
 """,
+        STEERING: f"""
+SELECT workspace_id, {STEERING.listed} FROM workspaces WHERE workspace_id = ?1 AND workspace_id > ?2 LIMIT ?3
+""",
         **{part: _page_of(part) for part in TABLES},
     },
     counts={
         TICKETS: "SELECT count(*) FROM tickets INDEXED BY tickets_of_workspace WHERE workspace_id = ?",
         EVENTS: "SELECT count(*) FROM events WHERE workspace_id = ?",
+        STEERING: "SELECT count(*) FROM workspaces WHERE workspace_id = ?",
         **{
             part: f"""
 SELECT count(*) FROM {table} AS o CROSS JOIN tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = ?
@@ -121,11 +131,12 @@ INSERT INTO dependencies (ticket_no, blocker_no) VALUES ({_TICKET_NO.format(plac
 """,
         OPERATIONS: f"""
 INSERT INTO operations (work_attempt_id, sequence_within_attempt, ticket_no, attempt, kora_operation_id, tool_name,
-                        operation_key, state, dispatch_result, dispatch_error, allocated_at, ended_at)
-VALUES (?1, ?2, {_TICKET_NO.format(place=3)}, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+                        operation_key, state, dispatch_result, dispatch_error, allocated_at, ended_at,
+                        charged_micro_usd)
+VALUES (?1, ?2, {_TICKET_NO.format(place=3)}, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)
 ON CONFLICT (work_attempt_id, sequence_within_attempt) DO UPDATE SET state = excluded.state,
     dispatch_result = excluded.dispatch_result, dispatch_error = excluded.dispatch_error,
-    allocated_at = excluded.allocated_at, ended_at = excluded.ended_at
+    allocated_at = excluded.allocated_at, ended_at = excluded.ended_at, charged_micro_usd = excluded.charged_micro_usd
 WHERE ticket_no = excluded.ticket_no
 """,
         EVENTS: f"""
@@ -138,6 +149,11 @@ VALUES (?1, ?2, ?3, ?4, ?5, {_TICKET_NO.format(place=6)}, ?7, ?8, ?9, ?10, ?11)
         CHAINS: _write_of(CHAINS, "chains", "workspace_id, chain_id"),
         TALLIES: _write_of(TALLIES, "tallies", "workspace_id, resolution, minute, chain_id"),
         ARCHIVES: _write_of(ARCHIVES, "archives", "workspace_id, file"),
+        COMMANDS: _write_of(COMMANDS, "control_commands", "workspace_id, command_no"),
+        MARKS: _write_of(MARKS, "control_marks", "workspace_id, command_id, holder"),
+        SPEND: _write_of(SPEND, "spend", "workspace_id, month, chain_id"),
+        CEILINGS: _write_of(CEILINGS, "ceilings", "workspace_id, reset_no, reached_at, ticket_id"),
+        STEERING: f"UPDATE workspaces SET {assigned(STEERING, '?')} WHERE workspace_id = ?1",
     },
     unfinished=UNFINISHED_COPY,
     contents="""
@@ -153,6 +169,11 @@ SELECT EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1),
     last_seq="SELECT (SELECT coalesce(max(seq), 0) FROM events) FROM workspaces WHERE workspace_id = ?",
     forget_events=FORGET_EVENTS,
     discards={
+        STEERING: """
+UPDATE workspaces SET stop_level = 0, epoch = 1, pool_month = 0, baseline_micro_usd = 0, reconciled_micro_usd = 0,
+    refreshed_at = NULL, ramp_until = 0, ramp_interval_us = 0, paced_at = 0
+WHERE workspace_id = ?1 AND ?2 > 0 AND (stop_level > 0 OR epoch > 1 OR pool_month > 0 OR refreshed_at IS NOT NULL)
+""",
         EVENTS: """
 DELETE FROM events WHERE seq IN (SELECT seq FROM events WHERE workspace_id = ? ORDER BY seq LIMIT ?)
 """,

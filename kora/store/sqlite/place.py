@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -85,6 +85,17 @@ class SqliteConnection:
     def snapshot(self) -> AbstractContextManager[None]:
         """Everything read inside is of one moment."""
         return snapshot(self.bare, self._place.path)
+
+    @contextmanager
+    def undone(self) -> Iterator[None]:
+        """Everything inside is undone at its end; the write lock is held from the start."""
+        with self.translated():
+            self.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            finally:
+                with suppress(sqlite3.Error):
+                    self.execute("ROLLBACK")
 
     @contextmanager
     def damage_shown(self) -> Iterator[None]:

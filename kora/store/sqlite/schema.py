@@ -28,8 +28,8 @@ from kora.store.sqlite.statements import (
     UNFINISHED_COPY,
 )
 
-REVISION: Final = "0004"
-KNOWN_REVISIONS: Final = ("0001", "0002", "0003", REVISION)
+REVISION: Final = "0005"
+KNOWN_REVISIONS: Final = ("0001", "0002", "0003", "0004", REVISION)
 APPLICATION_ID: Final = 0x4B6F7261
 """'Kora' in SQLite's header, so that a database of something else is never taken for ours"""
 

@@ -19,6 +19,7 @@ from kora.store.sqlite import board_statements as boards
 from kora.store.sqlite import operate_statements as operations
 from kora.store.sqlite import report_statements as reports
 from kora.store.sqlite import statements as shared
+from kora.store.sqlite import steering_statements as steering
 from kora.store.sqlite import turn_statements as turns
 
 LOG: Final = LogStatements(
@@ -37,6 +38,7 @@ DEPENDENTS: Final = DependentStatements(
 TURN: Final = TurnStatements(
     log=LOG,
     dependents=DEPENDENTS,
+    steering=steering.STEERING_TURN,
     refresh=turns.REFRESH,
     refreshed=turns.REFRESHED,
     to_settle=turns.TO_SETTLE,
@@ -55,6 +57,8 @@ TURN: Final = TurnStatements(
     promote=turns.PROMOTE,
     ready=turns.READY,
     ready_but=turns.READY_BUT,
+    critical=turns.CRITICAL,
+    critical_but=turns.CRITICAL_BUT,
     claim_tickets=turns.CLAIM_TICKETS,
     abandon_earlier=turns.ABANDON_EARLIER,
     allocate=turns.ALLOCATE,
@@ -63,6 +67,7 @@ TURN: Final = TurnStatements(
     operations_by_key=turns.OPERATIONS_BY_KEY,
     next_eligible=turns.NEXT_ELIGIBLE,
     seen=turns.SEEN,
+    rehearsal_no=turns.REHEARSAL_NO,
     held_by=shared.HELD_BY,
     keys_held_by=shared.KEYS_HELD_BY,
     holders_among=shared.HOLDERS_AMONG,
@@ -71,6 +76,7 @@ TURN: Final = TurnStatements(
 BOARD: Final = BoardStatements(
     log=LOG,
     dependents=DEPENDENTS,
+    steering=steering.STEERING_BOARD,
     last_ticket_no=boards.LAST_TICKET_NO,
     taken=boards.TAKEN,
     add_ticket=boards.ADD_TICKET,
@@ -113,7 +119,7 @@ ARCHIVING: Final = ArchiveStatements(
 
 READ: Final = ReadStatements(
     history=HISTORY,
-    claim_permission=shared.CLAIM_PERMISSION,
+    steering=steering.STEERING_READ,
     outstanding=shared.OUTSTANDING,
     ticket=shared.TICKET,
     tickets_after=shared.TICKETS_AFTER,

@@ -67,6 +67,14 @@ WHERE queue_state = 2 AND sea_status IN ('released', 'failed_retryable')
 
 MOVE_SEEN: Final = "UPDATE runtimes SET last_seen = last_seen + ?1 WHERE ended_at IS NULL"
 
+# How claims are paced, and how long ago watchers were there.
+MOVE_RAMPS: Final = """
+UPDATE workspaces SET ramp_until = ramp_until + ?1, paced_at = CASE WHEN paced_at > 0 THEN paced_at + ?1 ELSE 0 END
+WHERE ramp_until > 0
+"""
+
+MOVE_WATCHERS: Final = "UPDATE watchers SET seen_at = seen_at + ?1"
+
 SET_ANCHOR: Final = """
 INSERT INTO clocks (boot_id, anchor_us) VALUES (?, ?) ON CONFLICT (boot_id) DO UPDATE SET anchor_us = excluded.anchor_us
 """
@@ -79,9 +87,11 @@ RAISE_INCARNATION: Final = """
 INSERT INTO runtimes (runtime_id, workspace_id, host, pid, version, started_at, last_incarnation, last_seen)
 VALUES (:runtime_id, :workspace_id, :host, :pid, :version, :now, 1, :now)
 ON CONFLICT (runtime_id) DO UPDATE SET last_incarnation = last_incarnation + 1, last_seen = :now, ended_at = NULL
-WHERE workspace_id = excluded.workspace_id
+WHERE workspace_id = excluded.workspace_id AND revoked_at IS NULL
 RETURNING last_incarnation
 """
+
+REVOKED_AT: Final = "SELECT revoked_at FROM runtimes WHERE runtime_id = ? AND workspace_id = ?"
 
 SAY_ENDED: Final = "UPDATE runtimes SET last_seen = ?1, ended_at = ?1 WHERE runtime_id = ?2 AND workspace_id = ?3"
 
@@ -106,14 +116,14 @@ TICKET_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank, t.sea_idea_kind,
 t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count, t.work_attempt_count,
 t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
-t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, {_BLOCKED_BY}
+t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, t.cost_micro_usd, {_BLOCKED_BY}
 """
 
 # The columns of `ReadyRow`.
 READY_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.ticket_title, o.ticket_objective, t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
 t.next_eligible_at, t.claim_count, t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary,
-t.agent, t.attempts_forgiven, {_BLOCKED_BY}
+t.agent, t.attempts_forgiven, t.cost_micro_usd, {_BLOCKED_BY}
 """
 
 TICKET_SELECT: Final = f"""

@@ -7,11 +7,13 @@ all takes as long as everything else that it does.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from kora.clock import TimeSource
+from kora.domain.ids import new_id
 from kora.store.port import RuntimeRecord
 from kora.store.sqlite.connection import identity
 from kora.store.sqlite.place import SqlitePlace
@@ -70,6 +72,16 @@ class SqliteStore:
 
     def hints(self) -> None:
         """None: a file tells nobody of what is written to it."""
+
+    def rehearse(self) -> None:
+        """A ticket of its own was added, claimed and released, and all of it undone. Raises `StoreError`."""
+        from kora.store.sqlite.sets import BOARD
+        from kora.store.sqlite.write import SqliteWriter
+
+        # Patient, as somebody may be importing a long list of tickets just now.
+        nobody = RuntimeRecord(runtime_id=new_id(), host="", pid=0, version="")
+        with closing(SqliteWriter(self._place, nobody, is_patient=True)) as writer:
+            writer.rehearse(BOARD)
 
     def archive(
         self, directory: Path, older_than: datetime, *, who: str, progress: Callable[[int, int], None]

@@ -26,8 +26,11 @@ SELECT (SELECT last_incarnation FROM runtimes WHERE runtime_id = ?1 AND workspac
        OR EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?2 AND assigned_to_actor_id = ?4 AND queue_state = 2
                   AND rank = 2 AND next_eligible_at <= ?5 + clock.anchor_us)
        OR EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?2 AND assigned_to_actor_id = ?4 AND queue_state = 2
-                  AND rank = 3 AND next_eligible_at <= ?5 + clock.anchor_us)
+                  AND rank = 3 AND next_eligible_at <= ?5 + clock.anchor_us),
+       (SELECT revoked_at FROM runtimes WHERE runtime_id = ?1 AND workspace_id = ?2),
+       gate.stop_level, gate.ramp_until, gate.ramp_interval_us, gate.paced_at
 FROM (SELECT 1) AS one
+LEFT JOIN workspaces AS gate ON gate.workspace_id = ?2
 LEFT JOIN clocks AS clock ON clock.boot_id = ?3
 LEFT JOIN chains AS chain ON chain.workspace_id = ?2 AND chain.chain_id = ?1
 """
@@ -117,9 +120,11 @@ SELECT ticket_no, ticket_id, claim_fence_token, holder, work_attempt_id,
 WHERE workspace_id = ? AND queue_state = 3 AND lease_expires_at <= ?
 """
 
-# Also where this boot's clock has no row: then a turn is to set it.
+# Also where this boot's clock has no row, which a turn is to set, and where the runtime was revoked, which a turn is to
+# say.
 ANY_RAN_OUT: Final = """
 SELECT NOT EXISTS (SELECT 1 FROM clocks WHERE boot_id = ?3)
+    OR EXISTS (SELECT 1 FROM runtimes WHERE runtime_id = ?4 AND revoked_at IS NOT NULL)
     OR EXISTS (SELECT 1 FROM tickets WHERE workspace_id = ?1 AND queue_state = 3
                AND lease_expires_at <= ?2 + (SELECT anchor_us FROM clocks WHERE boot_id = ?3))
 """
@@ -210,6 +215,9 @@ READY_BUT: Final = READY.replace(
     "queue_state = 1", "queue_state = 1 AND t.ticket_id NOT IN (SELECT value FROM json_each(?4))"
 )
 
+CRITICAL: Final = READY.replace("queue_state = 1", "queue_state = 1 AND t.rank = 0")
+CRITICAL_BUT: Final = READY_BUT.replace("queue_state = 1", "queue_state = 1 AND t.rank = 0")
+
 # Counted per ticket and never reset: every later fence of a ticket is higher.
 CLAIM_TICKETS: Final = Many(
     """
@@ -285,3 +293,8 @@ SELECT min(due) FROM (
 # Who is there
 
 SEEN: Final = "UPDATE runtimes SET last_seen = ? WHERE runtime_id = ? AND workspace_id = ?"
+
+# Whoever rehearses has the write lock.
+REHEARSAL_NO: Final = """
+SELECT (SELECT coalesce(max(ticket_no), 0) + 1 FROM tickets) FROM workspaces WHERE workspace_id = ?
+"""

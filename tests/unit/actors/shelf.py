@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 from kora.domain.claim import Claim, ClaimKey
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
@@ -101,10 +102,10 @@ class Glance:
     def __init__(self, shelf):
         self.shelf = shelf
 
-    def claim_permission(self):
+    def steering(self):
         if not self.shelf.is_readable:
             raise StoreUnavailableError("away")
-        return self.shelf.permission
+        return SimpleNamespace(granted=self.shelf.permission)
 
     def close(self):
         pass

@@ -126,7 +126,9 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
     parts = tree.Parts(
         agent=everything,
         open_writer=everything.open_writer,
-        open_reader=lambda: SimpleNamespace(claim_permission=lambda: ClaimPermission.NORMAL, close=lambda: None),
+        open_reader=lambda: SimpleNamespace(
+            steering=lambda: SimpleNamespace(granted=ClaimPermission.NORMAL), close=lambda: None
+        ),
         predecessors=everything,
         gate=everything,
         serve=Served,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
+from kora.domain.control import CommandStatus, NewMark, StopLevel
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status
 from kora.store.open import migrate, open_store, roles_sql
-from kora.store.port import ClaimOrder, RuntimeRecord, Store, Turn
+from kora.store.port import ClaimOrder, RuntimeRecord, Store, Turn, Writer
 from tests.postgres import Server
 
 ACTOR = "0190a000-0000-7000-8000-000000000001"
@@ -101,4 +102,18 @@ def work(store: Store, runtime_id: str) -> None:
         )
         result = writer.turn(incarnation, Turn(settle=[end]))
         assert [key.ticket_id for key in result.settled] == [first]
+        assert len(writer.turn(incarnation, Turn(claim=ClaimOrder(1, 600.0))).claims) == 1
+        steer(store, writer, incarnation)
+
+
+def steer(store: Store, writer: Writer, incarnation: int) -> None:
+    """A command with a mark, a charge, a ticket that was tried too often, and a watcher."""
+    with closing(store.board()) as board:
+        command = board.stop(StopLevel.BLOCK_NEW_INTAKE, reason="a test", enforce_seconds=1.0, who="ada")
+        board.watch("watcher", host="here", pid=1)
+        (held,) = writer.held()
+        end = Settlement(held.key, Resolution.RELEASED, Status.BLOCKED_NEEDS_OPERATOR, "", None, {}, cost_usd=0.5)
+        writer.turn(incarnation, Turn(settle=[end], marks=[NewMark(command.command_id, CommandStatus.ENFORCED)]))
+        board.reset(reason="a test", who="ada")
+        board.unblock(held.key.ticket_id, who="ada")
         assert len(writer.turn(incarnation, Turn(claim=ClaimOrder(1, 600.0))).claims) == 1

@@ -114,6 +114,11 @@ def test_a_condition_of_ones_own_is_not_asked_about_another_workspaces_rows(role
         "UPDATE kora.tallies SET attempts = 0",
         "UPDATE kora.runtimes SET last_incarnation = 99",
         "UPDATE kora.workspaces SET seq_shift = 0",
+        "UPDATE kora.workspaces SET stop_level = 0, epoch = 9, paced_at = 0",
+        "UPDATE kora.control_marks SET stage = 0",
+        "UPDATE kora.spend SET micro_usd = 0",
+        "UPDATE kora.watchers SET seen_at = 0",
+        "DELETE FROM kora.watchers",
         "DELETE FROM kora.dependencies",
     ],
 )
@@ -145,6 +150,12 @@ def test_no_row_can_be_put_into_another_workspace(roles):
         "operations": "(ticket_no, allocated_at, sequence_within_attempt, attempt, work_attempt_id, kora_operation_id,"
         f" tool_name, state) VALUES ({number}, 0, 9, 1, 'x', 'x', 'x', 'allocated')",
         "dependencies": f"VALUES ({number}, {number - 1})",
+        "control_commands": "(workspace_id, command_no, command_id, level, reason, issuer, issuer_actor_kind,"
+        " created_at, enforce_us) VALUES ('their''s', 99, 'x', 1, '', '', 'operator', 0, 0)",
+        "control_marks": "VALUES ('their''s', 'x', 'x', 'enforced', 4, 0, '')",
+        "spend": "VALUES ('their''s', 202611, 'x', 1)",
+        "ceilings": "VALUES ('their''s', 0, 0, 'x')",
+        "watchers": "VALUES ('their''s', 'x', '', 0, 0)",
     }
     ticket = (
         "(ticket_no, created_at, sea_captured_at, queue_state, rank, ticket_id, workspace_id, assigned_to_actor_id,"
@@ -182,6 +193,12 @@ REFUSED = [
     "INSERT INTO kora.unfinished_copies VALUES ('ours', '', '', '')",
     "DELETE FROM kora.unfinished_copies",
     "UPDATE kora.workspaces SET claim_permission = 'none'",
+    "UPDATE kora.control_commands SET level = 0",
+    "DELETE FROM kora.control_commands",
+    "DELETE FROM kora.control_marks",
+    "DELETE FROM kora.spend",
+    "UPDATE kora.ceilings SET reset_no = 0",
+    "DELETE FROM kora.ceilings",
     "INSERT INTO kora.workspaces (workspace_id, created_at) VALUES ('mine', 0)",
     "INSERT INTO kora.workspace_roles SELECT current_user, 'their''s', 2",
     "UPDATE kora.workspace_roles SET workspace_no = 2",
@@ -359,7 +376,7 @@ def crowd(postgres) -> Roles:
 KEYS = '[["1-1", 1, "1-1", 1]]'
 ASKED = {
     "open turn": (OPEN_TURN, (OURS, f"runtime of {OURS}", ACTOR)),
-    "any ran out": (ANY_RAN_OUT, (OURS,)),
+    "any ran out": (ANY_RAN_OUT, (OURS, f"runtime of {OURS}")),
     "refresh": (TURN.refresh, (1, KEYS, OURS, "x", 0)),
     "refreshed": (TURN.refreshed, (1, KEYS, OURS, "x")),
     "to settle": (TURN.to_settle.statement, (OURS, "x", [0], ["1-1"], [1], ["1-1"])),

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from kora.store.port import Hints
+from kora.store.hints import Hints
 from kora.store.postgres import listening
 from tests.unit.kora.store.postgres.fleet import PATIENCE_SECONDS
 
