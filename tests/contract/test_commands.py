@@ -125,7 +125,7 @@ def test_a_reset_supersedes_what_is_open_and_only_that(reader, stop, board, cloc
 
 
 def test_a_command_waits_for_those_that_were_there_and_have_not_ended(
-    reader, runtime, other, start, store, stop, clock
+    *, reader, runtime, other, start, store, stop, clock
 ):
     with closing(start(store, "gone").writer), closing(start(store, "ended").writer) as ended:
         clock.advance(31)
@@ -254,7 +254,7 @@ def test_a_runtime_that_is_gone_is_marked_so_unless_it_had_enforced(reader, runt
             board.expire(*missing, detail="", who="watcher")
 
 
-def test_whatever_a_revoked_runtime_writes_is_refused(runtime, other, store, start, add, board, reader, ends):
+def test_whatever_a_revoked_runtime_writes_is_refused(*, runtime, other, store, start, add, board, reader, ends):
     (ticket,) = add(1)
     (claim,) = runtime.claim(1)
     board.revoke(runtime.id, reason="it was told to stop", who="watcher")
@@ -292,7 +292,7 @@ def test_a_watcher_is_there_for_as_long_as_it_says_so(reader, board, clock):
 
 
 def test_three_tickets_tried_too_often_within_an_hour_raise_the_ceiling_until_a_reset(
-    runtime, other, add, reader, board, clock, ends
+    *, runtime, other, add, reader, board, clock, ends
 ):
     add(3)
     runtime.turn(claim=ClaimOrder(1, 60.0))
