@@ -162,7 +162,7 @@ class Writer(ABC):
         head: Mark,
         gate: Gate,
         careful: bool,
-        has_dependencies: bool = True,
+        has_dependencies: bool | None = None,
         any_ran_out: bool = True,
         any_due: bool = True,
     ) -> turns.OpenTurn:
