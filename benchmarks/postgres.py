@@ -74,9 +74,9 @@ WITH new AS (
            CASE WHEN %(dated)s AND n %% 100 >= 6 THEN kora.now_us() + 86400000000 + n END,
            'assigned', 'task', kora.now_us(), 'ticket ' || n
     FROM kora.workspaces AS w, generate_series(1, %(tickets)s) AS n WHERE w.workspace_id = %(workspace)s
-    RETURNING ticket_no
+    RETURNING ticket_no, ticket_id
 )
-INSERT INTO kora.objectives (ticket_no, ticket_objective) SELECT ticket_no, 'do it' FROM new
+INSERT INTO kora.objectives (ticket_no, ticket_id, ticket_objective) SELECT ticket_no, ticket_id, 'do it' FROM new
 """
 
 

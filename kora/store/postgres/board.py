@@ -29,6 +29,6 @@ class PostgresBoard(Board):
                 yield change
                 change.connection.execute(WAKE_POLLERS, (self._channel,))
         except errors.UniqueViolation as error:
-            if error.diag.constraint_name != "tickets_ticket_id_key":
+            if error.diag.constraint_name != "objectives_ticket_id_key":
                 raise
             raise RefusedError("nothing was added: another workspace has a ticket of one of these ids") from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from kora.store.postgres.statements import BASE, DEPENDENTS, LAST, LOG, TICKET
+from kora.store.postgres.statements import BASE, DEPENDENTS, LAST, LOG, TICKET, TICKET_NO
 from kora.store.postgres.steering_statements import STEERING_BOARD
 from kora.store.sql.statements import BoardStatements
 
@@ -40,17 +40,21 @@ SELECT coalesce(max(ticket_no), {BASE}) FROM kora.tickets WHERE ticket_no > {BAS
 """,
     taken="""
 SELECT named.id FROM json_array_elements_text($1::json) AS named(id)
-WHERE EXISTS (SELECT 1 FROM kora.tickets AS t WHERE t.ticket_id = named.id)
+WHERE EXISTS (SELECT 1 FROM kora.objectives AS o WHERE o.ticket_id = named.id)
 """,
     add_ticket="""
 INSERT INTO kora.tickets (ticket_no, ticket_id, workspace_id, assigned_to_actor_id, queue_state, rank, created_at,
                           next_eligible_at, sea_status, sea_idea_kind, sea_captured_at, ticket_title, agent)
 VALUES ($1, $2, $3, $4, $5::smallint, $6::smallint, $7, $8, 'assigned', $9, $10, $11, $12)
 """,
-    add_objective="INSERT INTO kora.objectives (ticket_no, ticket_objective) VALUES ($1, $2)",
+    add_objective="""
+INSERT INTO kora.objectives (ticket_no, ticket_id, ticket_objective)
+SELECT ticket_no, ticket_id, $2 FROM kora.tickets WHERE ticket_no = $1
+""",
     blockers_named="""
 SELECT t.ticket_id, t.ticket_no FROM json_array_elements_text($1::json) AS named(id)
-JOIN kora.tickets AS t ON t.ticket_id = named.id AND t.workspace_id = $2
+JOIN kora.objectives AS o ON o.ticket_id = named.id
+JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = $2
 """,
     add_dependency="INSERT INTO kora.dependencies (ticket_no, blocker_no) VALUES ($1, $2)",
     new_blockers="SELECT blocker_no FROM kora.dependencies WHERE ticket_no = $1 AND blocker_no > $2",
@@ -81,10 +85,9 @@ WHERE {_NEW} AND b.sea_status = 'failed_terminal' ORDER BY b.ticket_no
 """,
     ticket=f"""
 SELECT 1 FROM kora.tickets WHERE ticket_no IN (
-    SELECT d.blocker_no FROM kora.dependencies AS d JOIN kora.tickets AS t ON t.ticket_no = d.ticket_no
-    WHERE t.ticket_id = $1 AND t.workspace_id = $2
+    SELECT d.blocker_no FROM kora.dependencies AS d WHERE d.ticket_no = ({TICKET_NO})
 ) ORDER BY ticket_no FOR SHARE;
-SELECT 1 FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2 FOR NO KEY UPDATE;
+SELECT 1 FROM kora.tickets WHERE ticket_no = ({TICKET_NO}) FOR NO KEY UPDATE;
 {TICKET}
 """,
     open_blockers="""

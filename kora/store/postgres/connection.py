@@ -49,7 +49,7 @@ _BEGIN: Final = (
 )
 # A Ledger names each row by its key. What it prepares is planned while the tables are empty, and kept when they grow:
 # so no plan may read a table from end to end, however small that is at the time.
-_BY_KEYS: Final = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+BY_KEYS: Final = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _OUTCOME: Final = "SELECT pg_xact_status($1::xid8)"
 _IS_THERE: Final = """
@@ -81,7 +81,7 @@ class PostgresConnection:
         more = PATIENT_SECONDS if is_patient else 0.0
         self._begin = _BEGIN.format(lock=LOCK_SECONDS + more, statement=STATEMENT_SECONDS + more)
         if not is_patient:
-            self._begin += _BY_KEYS
+            self._begin += BY_KEYS
         self._answer_seconds = ANSWER_SECONDS + more
         self._outcome_seconds = OUTCOME_SECONDS + more
         self._circuit = Circuit(least_seconds=PAUSE_LEAST_SECONDS, most_seconds=PAUSE_MOST_SECONDS)

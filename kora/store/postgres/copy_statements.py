@@ -38,7 +38,7 @@ from kora.store.sql.copy_parts import (
     replaced,
 )
 
-_TICKET_NO: Final = "(SELECT ticket_no FROM kora.tickets WHERE ticket_id = ${place})"
+_TICKET_NO: Final = "(SELECT ticket_no FROM kora.objectives WHERE ticket_id = ${place})"
 _OWN: Final = f"ticket_no > {BASE} AND ticket_no < {LAST}"
 # A chain stands in every database of this kind before it has an event.
 _BEGUN: Final = {CHAINS: "AND last_chain_seq > 0"}
@@ -86,9 +86,8 @@ WHERE workspace_id = $1 AND ticket_no > greatest($2::bigint, {BASE}) AND ticket_
             OBJECTIVES.listed,
             "octet_length(ticket_objective)",
             f"""
-SELECT o.ticket_no, t.ticket_id, o.ticket_objective
-FROM kora.objectives AS o JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no
-WHERE t.workspace_id = $1 AND o.ticket_no > greatest($2::bigint, {BASE}) AND o.ticket_no < {LAST}
+SELECT o.ticket_no, o.ticket_id, o.ticket_objective FROM kora.objectives AS o
+WHERE o.ticket_no > greatest($2::bigint, {BASE}) AND o.ticket_no < {LAST}
 ORDER BY o.ticket_no LIMIT $3
 """,
         ),
@@ -147,20 +146,24 @@ COPYING: Final = TargetStatements(
     source=_SOURCE,
     writes={
         TICKETS: f"""
+WITH numbered AS (
+    INSERT INTO kora.objectives AS known (ticket_no, ticket_id, ticket_objective)
+    SELECT coalesce((SELECT max(ticket_no) FROM kora.tickets WHERE ticket_no > w.workspace_no << 40
+                     AND ticket_no < (w.workspace_no + 1) << 40), w.workspace_no << 40) + 1, $1, ''
+    FROM kora.workspaces AS w WHERE w.workspace_id = $2
+    ON CONFLICT (ticket_id) DO UPDATE SET ticket_id = excluded.ticket_id
+    WHERE known.ticket_no >> 40 = excluded.ticket_no >> 40
+    RETURNING ticket_no
+)
 INSERT INTO kora.tickets AS known (ticket_no, {TICKETS.listed})
-SELECT coalesce((SELECT max(ticket_no) FROM kora.tickets WHERE ticket_no > w.workspace_no << 40
-                 AND ticket_no < (w.workspace_no + 1) << 40), w.workspace_no << 40) + 1, said.*
+SELECT numbered.ticket_no, said.*
 FROM (VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::smallint, $6::bigint, $7::bigint, $8::text, $9::text,
               $10::bigint, $11::text, $12::text, $13::bigint, $14::integer, $15::text, $16::text, $17::text,
               $18::integer, $19::integer, $20::bigint, $21::bigint, $22::bigint, $23::bigint, $24::bigint)) AS said,
-     kora.workspaces AS w
-WHERE w.workspace_id = $2
-ON CONFLICT (ticket_id) DO UPDATE SET {replaced(TICKETS, "ticket_id")} WHERE known.workspace_id = excluded.workspace_id
+     numbered
+ON CONFLICT (ticket_no) DO UPDATE SET {replaced(TICKETS, "ticket_id")} WHERE known.workspace_id = excluded.workspace_id
 """,
-        OBJECTIVES: f"""
-INSERT INTO kora.objectives (ticket_no, ticket_objective) VALUES ({_TICKET_NO.format(place=1)}, $2)
-ON CONFLICT (ticket_no) DO UPDATE SET ticket_objective = excluded.ticket_objective
-""",
+        OBJECTIVES: "UPDATE kora.objectives SET ticket_objective = $2 WHERE ticket_id = $1",
         DEPENDENCIES: f"""
 INSERT INTO kora.dependencies (ticket_no, blocker_no)
 VALUES ({_TICKET_NO.format(place=1)}, {_TICKET_NO.format(place=2)})
@@ -229,6 +232,14 @@ DELETE FROM kora.{table} WHERE ctid IN (SELECT ctid FROM kora.{table} WHERE {_OW
 """
             for part, table in (*OF_TICKETS.items(), (TICKETS, "tickets"))
         },
+        # Together: a copy that goes on would not find a ticket again whose objective is gone.
+        OBJECTIVES: f"""
+WITH gone AS (
+    DELETE FROM kora.objectives WHERE ctid IN (SELECT ctid FROM kora.objectives WHERE {_OWN} LIMIT $2)
+    RETURNING ticket_no
+)
+DELETE FROM kora.tickets WHERE ticket_no IN (SELECT ticket_no FROM gone)
+""",
         **{
             part: f"""
 DELETE FROM kora.{table} WHERE ctid IN (SELECT ctid FROM kora.{table} WHERE workspace_id = $1 LIMIT $2)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-# Whether the claim of the values 1 to 5 (ticket, workspace, fence, attempt, holder) stands, lease run out or not.
+# Whether the claim of the values 1 to 5 (ticket, workspace, fence, attempt, holder) stands, lease run out or not. The
+# nought that is added to a number, here and below, keeps PostgreSQL from the index of that, and so to the key.
 _HELD: Final = """
-t.ticket_id = $1 AND t.workspace_id = $2 AND t.claim_fence_token = $3 AND t.work_attempt_id = $4 AND t.holder = $5
-AND t.queue_state = 3
-AND EXISTS (SELECT 1 FROM kora.operations AS presence WHERE presence.work_attempt_id = $4
-            AND presence.sequence_within_attempt = 0 AND presence.state = 'allocated')
+t.ticket_no = (SELECT presence.ticket_no FROM kora.operations AS presence WHERE presence.work_attempt_id = $4
+               AND presence.sequence_within_attempt = 0 AND presence.state = 'allocated')
+AND t.ticket_id = $1 AND t.workspace_id = $2 AND t.claim_fence_token = $3 AND t.work_attempt_id = $4 AND t.holder = $5
+AND t.queue_state + 0 = 3
 """
 
 ROW: Final = """
@@ -17,26 +18,32 @@ ROW: Final = """
 {0}.dispatch_result, {0}.dispatch_error, {0}.allocated_at, {0}.ended_at
 """
 
-# As an array, of which a few are expected; of a list in JSON a hundred, for which the whole of a small board is read.
-_ASKED: Final = "ticket_id = ANY (ARRAY(SELECT asked.said ->> 0 FROM json_array_elements($1::json) AS asked(said)))"
-
+# As arrays, of which a few are expected; of a list in JSON a hundred, for which the whole of a small board is read. And
+# each row in a query of its own (OFFSET 0): see `settle_statements`.
 STANDING: Final = f"""
-SELECT 1 FROM kora.tickets WHERE workspace_id = $2 AND {_ASKED}
+SELECT 1 FROM kora.tickets WHERE workspace_id = $2 AND ticket_no = ANY (ARRAY(
+    SELECT o.ticket_no FROM kora.objectives AS o WHERE o.ticket_id = ANY (ARRAY(
+        SELECT asked.said ->> 0 FROM json_array_elements($1::json) AS asked(said)))))
 ORDER BY ticket_no FOR NO KEY UPDATE;
 SELECT coalesce(
            t.claim_fence_token = (asked.said ->> 1)::bigint AND t.work_attempt_id = asked.said ->> 2 AND t.holder = $3
            AND t.queue_state = 3
-           AND EXISTS (SELECT 1 FROM kora.operations AS presence WHERE presence.work_attempt_id = t.work_attempt_id
-                       AND presence.sequence_within_attempt = 0 AND presence.state = 'allocated'), false),
+           AND (SELECT presence.state FROM kora.operations AS presence
+                WHERE presence.work_attempt_id = t.work_attempt_id AND presence.sequence_within_attempt = 0)
+               = 'allocated', false),
        t.lease_expires_at,
        (SELECT max(numbered.sequence_within_attempt) FROM kora.operations AS numbered
         WHERE numbered.work_attempt_id = asked.said ->> 2),
        {ROW.format("own")}, {ROW.format("same")}
 FROM json_array_elements($1::json) WITH ORDINALITY AS asked(said, place)
-LEFT JOIN kora.tickets AS t ON t.ticket_id = asked.said ->> 0 AND t.workspace_id = $2 AND t.{_ASKED}
-LEFT JOIN kora.operations AS own ON own.work_attempt_id = asked.said ->> 2
-    AND own.sequence_within_attempt = (asked.said ->> 3)::integer AND own.ticket_no = t.ticket_no
-LEFT JOIN kora.operations AS same ON same.ticket_no = t.ticket_no AND same.once_id = asked.said ->> 4
+LEFT JOIN LATERAL (SELECT held.* FROM kora.tickets AS held WHERE held.workspace_id = $2 AND held.ticket_no =
+                   (SELECT o.ticket_no FROM kora.objectives AS o WHERE o.ticket_id = asked.said ->> 0) OFFSET 0
+                  ) AS t ON true
+LEFT JOIN LATERAL (SELECT * FROM kora.operations WHERE work_attempt_id = asked.said ->> 2
+                   AND sequence_within_attempt = (asked.said ->> 3)::integer AND ticket_no + 0 = t.ticket_no OFFSET 0
+                  ) AS own ON true
+LEFT JOIN LATERAL (SELECT * FROM kora.operations WHERE ticket_no = t.ticket_no AND once_id = asked.said ->> 4 OFFSET 0
+                  ) AS same ON true
 ORDER BY asked.place
 """
 
@@ -58,5 +65,5 @@ WHERE {_HELD} AND t.lease_expires_at > $6
 END: Final = f"""
 UPDATE kora.operations SET state = $9, dispatch_result = $10, dispatch_error = $11, ended_at = $6
 WHERE work_attempt_id = $4 AND sequence_within_attempt = $8::integer AND kora_operation_id = $7 AND state = 'dispatched'
-  AND ticket_no = (SELECT t.ticket_no FROM kora.tickets AS t WHERE {_HELD})
+  AND ticket_no + 0 = (SELECT t.ticket_no FROM kora.tickets AS t WHERE {_HELD})
 """

@@ -92,7 +92,7 @@ SELECT max(seq) FROM kora.events WHERE workspace_id = $1
   AND e.event_type IN (SELECT json_array_elements_text($4::json)) ORDER BY e.seq LIMIT $5
 """,
     events_of_ticket_after=f"""
-{EVENT} WHERE e.ticket_no = (SELECT ticket_no FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2)
+{EVENT} WHERE e.ticket_no = ({TICKET_NO})
   AND e.workspace_id = $2 AND e.seq > $3 AND e.seq < $4
   AND ($5::text IS NULL OR e.event_type IN (SELECT json_array_elements_text($5::json)))
 ORDER BY e.seq LIMIT $6

@@ -12,7 +12,7 @@ from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.roles import admission, check_runtime_role
 from kora.store.sql.unfinished import check_finished
 
-REVISION: Final = "0002"
+REVISION: Final = "0003"
 OLDEST_SERVER: Final = 150_000
 
 _SERVER: Final = """

@@ -52,7 +52,7 @@ t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempt
 {_BLOCKED_BY}
 """
 
-TICKET: Final = f"{TICKET_SELECT} WHERE t.ticket_id = $1 AND t.workspace_id = $2"
+TICKET: Final = f"{TICKET_SELECT} WHERE o.ticket_id = $1 AND t.workspace_id = $2"
 
 HELD_BY: Final = f"""
 {TICKET_SELECT} WHERE t.workspace_id = $1 AND t.queue_state = 3 AND t.holder = $2 ORDER BY t.ticket_no
@@ -69,11 +69,14 @@ WHERE workspace_id = $1 AND queue_state = 3 AND holder = ANY (ARRAY(SELECT json_
 """
 
 TICKET_NOS: Final = """
-SELECT ticket_id, ticket_no FROM kora.tickets
-WHERE ticket_id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND workspace_id = $2
+SELECT t.ticket_id, t.ticket_no FROM kora.objectives AS o JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no
+WHERE o.ticket_id = ANY (ARRAY(SELECT json_array_elements_text($1::json))) AND t.workspace_id = $2
 """
 
-TICKET_NO: Final = "SELECT ticket_no FROM kora.tickets WHERE ticket_id = $1 AND workspace_id = $2"
+TICKET_NO: Final = """
+SELECT t.ticket_no FROM kora.objectives AS o JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no
+WHERE o.ticket_id = $1 AND t.workspace_id = $2
+"""
 
 # The log
 
@@ -139,34 +142,36 @@ WHERE workspace_id = $1 AND events > 0 ORDER BY last_seq
 
 # Tickets that wait for others. A blocker that failed counts as open: what waits for it is for an operator to free.
 
-_LOCK_DEPENDENTS: Final = """
-SELECT 1 FROM kora.tickets WHERE queue_state = 0 AND ticket_no IN (
-    SELECT d.ticket_no FROM json_array_elements_text($1::json) AS blocker(no)
-    JOIN kora.dependencies AS d ON d.blocker_no = blocker.no::bigint
-) ORDER BY ticket_no FOR NO KEY UPDATE
+# By arrays, which keep PostgreSQL to keys: see `settle_statements`.
+_ENDED: Final = "ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint))"
+_WAIT_FOR_THEM: Final = f"""
+ANY (ARRAY(SELECT of_ended.ticket_no FROM kora.dependencies AS of_ended WHERE of_ended.blocker_no = {_ENDED}))
+"""
+
+_LOCK_DEPENDENTS: Final = f"""
+SELECT 1 FROM kora.tickets WHERE queue_state = 0 AND ticket_no = {_WAIT_FOR_THEM} ORDER BY ticket_no FOR NO KEY UPDATE
 """
 
 DEPENDENTS: Final = DependentStatements(
     free_dependents=f"""
 {_LOCK_DEPENDENTS};
-UPDATE kora.tickets AS t SET open_blockers = still.open,
-    queue_state = CASE WHEN still.open > 0 OR sea_status NOT IN ('assigned', 'released', 'failed_retryable') THEN 0
-                       WHEN next_eligible_at > $2 THEN 2 ELSE 1 END
-FROM (SELECT ended.ticket_no,
-             (SELECT count(*) FROM kora.dependencies AS d JOIN kora.tickets AS b ON b.ticket_no = d.blocker_no
-              WHERE d.ticket_no = ended.ticket_no AND b.sea_status <> 'completed') AS open
-      FROM (SELECT DISTINCT d.ticket_no FROM json_array_elements_text($1::json) AS blocker(no)
-            JOIN kora.dependencies AS d ON d.blocker_no = blocker.no::bigint) AS ended) AS still
-WHERE t.ticket_no = still.ticket_no AND t.queue_state = 0
+UPDATE kora.tickets AS t SET (open_blockers, queue_state) = (
+    SELECT still.open,
+           CASE WHEN still.open > 0 OR t.sea_status NOT IN ('assigned', 'released', 'failed_retryable') THEN 0
+                WHEN t.next_eligible_at > $2 THEN 2 ELSE 1 END
+    FROM (SELECT count(*) AS open FROM kora.dependencies AS d JOIN kora.tickets AS b ON b.ticket_no = d.blocker_no
+          WHERE d.ticket_no = t.ticket_no AND b.sea_status <> 'completed') AS still)
+WHERE t.queue_state = 0 AND t.ticket_no = {_WAIT_FOR_THEM}
 """,
     dependents_of_failed=f"""
 {_LOCK_DEPENDENTS};
 SELECT t.ticket_no, t.ticket_id, b.ticket_id
-FROM (SELECT d.ticket_no, min(d.blocker_no) AS blocker_no FROM json_array_elements_text($1::json) AS blocker(no)
-      JOIN kora.dependencies AS d ON d.blocker_no = blocker.no::bigint GROUP BY d.ticket_no) AS failed
-JOIN kora.tickets AS t ON t.ticket_no = failed.ticket_no
+FROM kora.tickets AS t
+CROSS JOIN LATERAL (SELECT min(d.blocker_no) AS blocker_no FROM kora.dependencies AS d
+                    WHERE d.ticket_no = t.ticket_no AND d.blocker_no = {_ENDED}) AS failed
 JOIN kora.tickets AS b ON b.ticket_no = failed.blocker_no
 WHERE t.queue_state = 0 AND t.sea_status IN ('assigned', 'released', 'failed_retryable')
+  AND t.ticket_no = {_WAIT_FOR_THEM}
 ORDER BY t.ticket_no
 """,
     block_dependents="""

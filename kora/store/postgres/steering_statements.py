@@ -155,15 +155,18 @@ INSERT INTO kora.ceilings (workspace_id, reset_no, reached_at, ticket_id)
 SELECT $1::text, coalesce({_RESET}, 0), $2::bigint, reached.id FROM json_array_elements_text($3::json) AS reached(id)
 ON CONFLICT DO NOTHING
 """,
+    # By presence marks, each in a query of its own: see `settle_statements`.
     charged="""
-SELECT 1 FROM kora.tickets WHERE workspace_id = $1
-  AND ticket_id = ANY (ARRAY(SELECT asked.said ->> 0 FROM json_array_elements($2::json) AS asked(said)))
+SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND ticket_no = ANY (ARRAY(
+    SELECT (SELECT ticket_no FROM kora.operations WHERE work_attempt_id = asked.said ->> 1
+            AND sequence_within_attempt = 0) FROM json_array_elements($2::json) AS asked(said)))
 ORDER BY ticket_no FOR NO KEY UPDATE;
 SELECT t.ticket_id, o.work_attempt_id, t.ticket_no, coalesce(o.charged_micro_usd, 0), o.state, o.dispatch_result
 FROM json_array_elements($2::json) AS asked(said)
-JOIN kora.tickets AS t ON t.ticket_id = asked.said ->> 0 AND t.workspace_id = $1
-JOIN kora.operations AS o
-    ON o.work_attempt_id = asked.said ->> 1 AND o.sequence_within_attempt = 0 AND o.ticket_no = t.ticket_no
+CROSS JOIN LATERAL (SELECT * FROM kora.operations WHERE work_attempt_id = asked.said ->> 1
+                    AND sequence_within_attempt = 0 OFFSET 0) AS o
+CROSS JOIN LATERAL (SELECT ticket_id, ticket_no FROM kora.tickets WHERE ticket_no = o.ticket_no
+                    AND ticket_id = asked.said ->> 0 AND workspace_id = $1 OFFSET 0) AS t
 """,
     charge="""
 UPDATE kora.operations AS o SET charged_micro_usd = (charge.said ->> 1)::bigint

@@ -6,6 +6,14 @@ from typing import Final
 
 from kora.store.postgres.many import Many
 from kora.store.postgres.operate_statements import BEGIN, END, STANDING, TAKE_OVER
+from kora.store.postgres.settle_statements import (
+    END_OPERATIONS,
+    REFRESH,
+    REFRESHED,
+    SETTLE_PRESENCES,
+    SETTLE_TICKETS,
+    TO_SETTLE,
+)
 from kora.store.postgres.statements import (
     DEPENDENTS,
     HELD_BY,
@@ -55,86 +63,6 @@ VALUES ($1, $2, 0, decode(repeat('00', 32), 'hex')) ON CONFLICT DO NOTHING
 
 # Far behind those that `add` gives, so that it waits for none, nor the other way round.
 REHEARSAL_NO: Final = f"SELECT {LAST} - 1 - floor(random() * 1000000000)::bigint"
-
-# Refresh and settle
-
-_CLAIM: Final = """
-json_array_elements($2::json) WITH ORDINALITY AS claim(said, place) JOIN kora.tickets AS t
-    ON t.ticket_id = claim.said ->> 0 AND t.workspace_id = $3 AND t.claim_fence_token = (claim.said ->> 1)::bigint
-    AND t.work_attempt_id = claim.said ->> 2 AND t.holder = $4 AND t.queue_state = 3
-    AND EXISTS (SELECT 1 FROM kora.operations WHERE work_attempt_id = t.work_attempt_id
-                AND sequence_within_attempt = 0 AND state = 'allocated')
-"""
-
-_REFRESH: Final = """
-UPDATE kora.tickets AS t SET lease_expires_at = $1, progress_at = (claim.said ->> 3)::bigint
-FROM json_array_elements($2::json) AS claim(said)
-WHERE t.ticket_id = claim.said ->> 0 AND t.workspace_id = $3 AND t.claim_fence_token = (claim.said ->> 1)::bigint
-  AND t.work_attempt_id = claim.said ->> 2 AND t.holder = $4 AND t.queue_state = 3 AND t.lease_expires_at > $5
-  AND EXISTS (SELECT 1 FROM kora.operations WHERE work_attempt_id = t.work_attempt_id
-              AND sequence_within_attempt = 0 AND state = 'allocated')
-"""
-
-_REFRESHED: Final = f"""
-SELECT coalesce(json_agg(claim.place - 1), '[]')::text FROM {_CLAIM} WHERE t.lease_expires_at = $1
-"""
-
-_TO_SETTLE: Final = Many(
-    """
-SELECT 1 FROM {rows} JOIN kora.tickets AS t ON t.ticket_id = column2 AND t.workspace_id = $1
-ORDER BY t.ticket_no FOR NO KEY UPDATE OF t;
-SELECT coalesce(json_agg(json_build_array(column1, t.ticket_no, p.state, t.claimed_at, coalesce(
-           t.claim_fence_token = column3 AND t.work_attempt_id = column4 AND t.holder = $2 AND t.queue_state = 3,
-           false))), '[]')::text
-FROM {rows} JOIN kora.tickets AS t ON t.ticket_id = column2 AND t.workspace_id = $1
-JOIN kora.operations AS p
-    ON p.work_attempt_id = column4 AND p.sequence_within_attempt = 0 AND p.ticket_no = t.ticket_no
-""",
-    shared=2,
-    types=("bigint", "text", "bigint", "text"),
-)
-
-# The sum keeps PostgreSQL to the table's key: by the index of what is held it would compare each row with each.
-_SETTLE_TICKETS: Final = Many(
-    """
-UPDATE kora.tickets SET sea_status = $3, queue_state = $4::smallint, next_eligible_at = $5, last_resolution = $6,
-    failure_count_by_reason = $7, attempts_forgiven = attempts_forgiven + $8::integer,
-    last_summary = column4, cost_micro_usd = cost_micro_usd + column5,
-    ended_at = $2, worked_us = worked_us + greatest(0, $2 - coalesce(claimed_at, $2)),
-    claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL
-FROM {rows}
-WHERE ticket_no = column1 AND claim_fence_token = column2 AND work_attempt_id = column3 AND holder = $1
-  AND queue_state + 0 = 3
-""",
-    shared=8,
-    types=("bigint", "bigint", "text", "text", "bigint"),
-)
-
-# Without a join: where PostgreSQL has not looked at the table for a while, it would take the wrong one for small.
-_SETTLE_PRESENCES: Final = Many(
-    """
-UPDATE kora.operations SET state = 'committed', ended_at = $1,
-    dispatch_result = ($3::text[])[array_position($2::text[], work_attempt_id)]
-WHERE work_attempt_id = ANY ($2::text[]) AND sequence_within_attempt = 0 AND state = 'allocated'
-""",
-    shared=1,
-    types=("text", "text"),
-)
-
-# It also answers whether there is any dependency, which can be told only now that the tickets are locked: whoever was
-# adding what waits for one of them has ended, and whoever comes to it later waits for this transaction.
-_END_OPERATIONS: Final = """
-WITH ended AS (
-    UPDATE kora.operations SET state = 'abandoned', dispatch_error = 'the attempt ended', ended_at = $1
-    WHERE work_attempt_id = ANY (ARRAY(SELECT json_array_elements_text($2::json)))
-      AND sequence_within_attempt > 0 AND state IN ('allocated', 'dispatched')
-)
-SELECT EXISTS (
-    SELECT 1 FROM (SELECT ticket_no >> 40 AS workspace_no FROM kora.operations
-                   WHERE work_attempt_id = $2::json ->> 0 AND sequence_within_attempt = 0) AS ours
-    JOIN kora.dependencies AS d ON d.ticket_no > ours.workspace_no << 40 AND d.ticket_no < (ours.workspace_no + 1) << 40
-)
-"""
 
 # What is given back
 
@@ -243,7 +171,7 @@ SELECT ticket_no, json_agg(json_build_array(attempt, work_attempt_id, dispatch_r
     SELECT ticket_no, attempt, work_attempt_id, dispatch_result, dispatch_error,
            row_number() OVER (PARTITION BY ticket_no ORDER BY attempt DESC) AS newest
     FROM kora.operations
-    WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) AND sequence_within_attempt = 0
+    WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) AND sequence_within_attempt + 0 = 0
 ) AS numbered
 WHERE newest <= $2 GROUP BY ticket_no
 """
@@ -262,8 +190,9 @@ WHERE newest <= $2 GROUP BY ticket_no
 _OPERATIONS_BY_KEY: Final = """
 SELECT octet_length(o.dispatch_result), o.work_attempt_id, o.sequence_within_attempt, o.kora_operation_id,
        o.tool_name, o.operation_key, o.state, o.dispatch_result, o.dispatch_error, o.allocated_at, o.ended_at
-FROM json_array_elements($1::json) WITH ORDINALITY AS key(said, place) JOIN kora.operations AS o
-    ON o.work_attempt_id = key.said ->> 1 AND o.sequence_within_attempt = (key.said ->> 2)::integer
+FROM json_array_elements($1::json) WITH ORDINALITY AS key(said, place)
+CROSS JOIN LATERAL (SELECT * FROM kora.operations WHERE work_attempt_id = key.said ->> 1
+                    AND sequence_within_attempt = (key.said ->> 2)::integer OFFSET 0) AS o
 ORDER BY key.place
 """
 
@@ -281,12 +210,12 @@ TURN: Final = TurnStatements(
     log=LOG,
     dependents=DEPENDENTS,
     steering=STEERING_TURN,
-    refresh=_REFRESH,
-    refreshed=_REFRESHED,
-    to_settle=_TO_SETTLE,
-    settle_tickets=_SETTLE_TICKETS,
-    settle_presences=_SETTLE_PRESENCES,
-    end_operations=_END_OPERATIONS,
+    refresh=REFRESH,
+    refreshed=REFRESHED,
+    to_settle=TO_SETTLE,
+    settle_tickets=SETTLE_TICKETS,
+    settle_presences=SETTLE_PRESENCES,
+    end_operations=END_OPERATIONS,
     run_out=_RUN_OUT,
     held_by_any=_HELD_BY_ANY,
     return_tickets=_RETURN_TICKETS,

@@ -146,7 +146,7 @@ def test_no_row_can_be_put_into_another_workspace(roles):
         "chains": "(workspace_id, chain_id, last_chain_seq, last_event_hash)"
         " VALUES ('their''s', 'x', 0, decode(repeat('00', 32), 'hex'))",
         "tallies": "VALUES ('their''s', 0, 1, 0, 0, 'x', 'added')",
-        "objectives": f"VALUES ({number + 1}, 'x')",
+        "objectives": f"VALUES ({number + 1}, 'x', 'x')",
         "operations": "(ticket_no, allocated_at, sequence_within_attempt, attempt, work_attempt_id, kora_operation_id,"
         f" tool_name, state) VALUES ({number}, 0, 9, 1, 'x', 'x', 'x', 'allocated')",
         "dependencies": f"VALUES ({number}, {number - 1})",
@@ -184,6 +184,7 @@ REFUSED = [
     "UPDATE kora.tickets SET workspace_id = 'their''s'",
     "DELETE FROM kora.tickets",
     "UPDATE kora.objectives SET ticket_objective = 'x'",
+    "UPDATE kora.objectives SET ticket_id = 'x'",
     "UPDATE kora.operations SET kora_operation_id = 'x'",
     "DELETE FROM kora.operations",
     "DELETE FROM kora.runtimes",
@@ -333,9 +334,8 @@ def test_an_id_that_another_workspace_has_is_refused_without_a_word_of_it(roles)
         with pytest.raises(errors.UniqueViolation) as refused:
             roles.ask(
                 roles.ours,
-                "INSERT INTO kora.tickets (ticket_no, created_at, sea_captured_at, queue_state, rank, ticket_id,"
-                " workspace_id, assigned_to_actor_id, sea_status, sea_idea_kind, ticket_title)"
-                " SELECT max(ticket_no) + 1, 0, 0, 1, 1, %s, 'ours', 'x', 'assigned', '', '' FROM kora.tickets",
+                "INSERT INTO kora.objectives (ticket_no, ticket_id, ticket_objective)"
+                " SELECT max(ticket_no) + 1, %s, '' FROM kora.tickets",
                 theirs,
             )
     assert refused.value.diag.message_detail is None
@@ -352,7 +352,7 @@ INSERT INTO tickets (ticket_no, created_at, sea_captured_at, queue_state, rank, 
 SELECT (workspace_no << 40) + 100 + n, n, 0, n % 3, n % 4, workspace_no || '-' || n, workspace_id, %(actor)s,
        CASE n % 3 WHEN 0 THEN 'completed' ELSE 'assigned' END, '', '', CASE n % 3 WHEN 2 THEN n END
 FROM workspaces, generate_series(1, %(tickets)s) AS n;
-INSERT INTO objectives SELECT ticket_no, 'x' FROM tickets ON CONFLICT DO NOTHING;
+INSERT INTO objectives SELECT ticket_no, 'x', ticket_id FROM tickets ON CONFLICT DO NOTHING;
 INSERT INTO operations (ticket_no, allocated_at, sequence_within_attempt, attempt, work_attempt_id, kora_operation_id,
                         tool_name, state)
 SELECT ticket_no, 0, sequence, 1, ticket_id, sequence, 'x', 'committed' FROM tickets, generate_series(0, 2) AS sequence;
