@@ -71,12 +71,13 @@ WHERE ticket_no = column1 AND claim_fence_token = column2 AND work_attempt_id = 
     types=("bigint", "bigint", "text", "text", "bigint"),
 )
 
-# The product keeps PostgreSQL to the attempts: by the number alone it would go through all presence marks.
+# Without a join: where PostgreSQL has not looked at the table for a while, it would take the wrong one for small. Each
+# result is looked up in an object, since to find its place in an array takes longer the more there are.
 SETTLE_PRESENCES: Final = Many(
     """
-UPDATE kora.operations SET state = 'committed', ended_at = $1, dispatch_result = column2
-FROM {rows}
-WHERE work_attempt_id = column1 AND sequence_within_attempt = 0 * place AND state = 'allocated'
+UPDATE kora.operations SET state = 'committed', ended_at = $1,
+    dispatch_result = (SELECT jsonb_object($2::text[], $3::text[])) ->> work_attempt_id
+WHERE work_attempt_id = ANY ($2::text[]) AND sequence_within_attempt = 0 AND state = 'allocated'
 """,
     shared=1,
     types=("text", "text"),

@@ -30,9 +30,10 @@ TEXTS = {
 
 @pytest.fixture(scope="module")
 def empty(postgres, role) -> str:
-    """A runtime's address of a board that never had a ticket."""
+    """A runtime's address of a board that never had a ticket, and whose ledger is known to be empty."""
     database = postgres.database()
     migrate(postgres.url(database), workspace_id=WORKSPACE, runtime_role=role)
+    postgres.execute("VACUUM ANALYZE kora.operations", database=database)
     return postgres.url(database, user=role)
 
 
