@@ -6,10 +6,13 @@ from datetime import timedelta
 from pathlib import Path
 
 from kora.clock import from_us
+from kora.domain.control import CommandStatus, NewMark, StopLevel
+from kora.domain.cost import Ramp
 from kora.domain.events import EventType, NewEvent
 from kora.domain.operation import OperationRequest, Step
 from kora.domain.ticket import NewTicket, Status
 from kora.store.port import Store
+from kora.store.steering import Charge
 
 MEBIBYTE = "\N{SNOWMAN}" * (1024 * 1024 // 3)
 ODD = "\x01\x1b[31m \u202eabc\N{ZERO WIDTH JOINER}\U0010ffff\N{COMBINING ACUTE ACCENT}'\"\\$1?1%s{}"
@@ -71,8 +74,25 @@ def fill(place, start, ends, clock, directory: Path | None) -> None:
         (dated_id,) = board.add([dated], who="tester")
         board.reassign(dated_id, "0190a000-0000-7000-8000-0000000000ff", who="tester")
         board.cancel(board.add([NewTicket(ticket_title="cancelled")], who="tester")[0], who="tester")
+        _steer(board, one, other, again)
         one.writer.say_ended()
     place.permit("critical_only")
+
+
+def _steer(board, one, other, ended) -> None:
+    """Commands with their marks, a reset, a charge too late, a ticket tried too often, a refreshed pool."""
+    late = board.stop(StopLevel.DRAIN_CURRENT_FINISH, reason=ODD, enforce_seconds=1.5, who=ODD)
+    one.turn(marks=[NewMark(late.command_id, CommandStatus.FAILED, ODD)], charge=[Charge(ended.key, 2.5)])
+    board.escalate(late.command_id, reason="late", enforce_seconds=1.0, who="watcher")
+    board.reset(reason="seen to", who="ada")
+    board.reconcile(9_000_000, who="ada")
+    board.refresh_credit(Ramp(0.0, 30.0), who="ada")
+    tried = other.claim(1)
+    other.turn(return_holders=[other.id], max_attempts=1)
+    assert len(tried) == 1
+    board.bump_epoch(reason="a test", who="ada")
+    board.revoke(one.id, reason="a test", who="ada")
+    board.watch("not copied", host="here", pid=1)
 
 
 def _wait_for_others(board, ids: list[str]) -> None:
@@ -119,7 +139,9 @@ def seen(place, store: Store | None = None) -> dict[str, object]:
             "report": report,
             "claims": reader.claims(),
             "outstanding": reader.outstanding(),
-            "permission": reader.steering().granted,
+            "steering": replace(reader.steering(), watcher_seen_seconds=None),
+            "commands": reader.commands(),
+            "spend": reader.spend(),
             "verified": verified.events - len(copies),
             "rows": {name: sorted(place.ask(ROWS.format(columns, name)), key=str) for name, columns in TABLES.items()},
         }

@@ -16,6 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from kora.clock import from_us
+from kora.domain.claim import ClaimResult
+from kora.domain.control import StopLevel
+from kora.domain.cost import Ramp
 from kora.domain.resolution import Resolution
 from kora.domain.ticket import NewTicket, Status
 from kora.errors import BoardError, CopyError, StoreUnavailableError, StoreUnusableError
@@ -128,6 +131,22 @@ def test_work_goes_on_on_the_copy(source, target, *, fill, copy, start, ends):
         assert all(event.seq > newest for event in reader.events(ticket_id=new))
         assert reader.verify().fault is None
     runtime.writer.close()
+
+
+@every_way
+def test_a_board_whose_work_is_stopped_is_stopped_where_it_is_copied_to(source, target, *, fill, copy, start):
+    fill(source)
+    with closing(source.open().board()) as board:
+        board.refresh_credit(Ramp(3_600.0, 30.0), who="tester")
+        board.stop(StopLevel.BLOCK_NEW_INTAKE, reason="over night", enforce_seconds=1.0, who="tester")
+
+    copy(source, target)
+
+    assert boards.seen(target) == boards.seen(source)
+    with closing(target.open().reader()) as reader, closing(start(target.open(), "runtime-3").writer) as writer:
+        assert reader.steering().pool.ramp_seconds == 3_600.0
+        result = writer.turn(1, Turn(claim=ClaimOrder(1, 60.0)))
+    assert (result.claims, result.blocked_by) == ([], ClaimResult.BLOCKED_BY_CONTROL)
 
 
 def test_an_empty_board_is_copied(source, target, copy):

@@ -177,6 +177,7 @@ def test_what_is_counted_is_counted_for_the_time_before_too(worked):
         tallies = connection.execute("SELECT * FROM tallies ORDER BY resolution").fetchall()
         tickets = connection.execute("SELECT claimed_at, ended_at, worked_us, cost_micro_usd FROM tickets").fetchall()
         attempts = connection.execute("SELECT work_attempt_id, attempt FROM operations ORDER BY attempt").fetchall()
+        spent = connection.execute("SELECT * FROM spend").fetchall()
     minute = NOW // 60_000_000
     assert tallies == [
         ("w", minute, "old", "added", 1, 0, 0),
@@ -186,6 +187,7 @@ def test_what_is_counted_is_counted_for_the_time_before_too(worked):
         ("w", minute, "old", "released", 1, 250_000, 20_000_000),
     ]
     assert tickets == [(None, None, 0, 0), (NOW, NOW - 5_000_000, 35_000_000, 1_750_000), (None, None, 0, 0)]
+    assert spent == [("w", 202609, "old", 1_750_000)]
     assert attempts == [(ATTEMPT.format(number), place) for place, number in enumerate((3, 4, 5, 2), 1)]
 
 
