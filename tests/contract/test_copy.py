@@ -23,7 +23,7 @@ from kora.domain.resolution import Resolution
 from kora.domain.ticket import NewTicket, Status
 from kora.errors import BoardError, CopyError, StoreUnavailableError, StoreUnusableError
 from kora.store.copying import copy_board, discard_copy
-from kora.store.port import RuntimeRecord
+from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.store.sql import copy_source, copy_target
 from tests import boards
 from tests.contract.conftest import ACTOR, WORKSPACE

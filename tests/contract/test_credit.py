@@ -84,6 +84,7 @@ def test_an_attempt_whose_lease_was_lost_is_charged_once_and_only_upwards(
 
     for usd in (0.5, 0.5, 0.25, 0.75):
         assert runtime.turn(charge=[Charge(lost.key, usd)]).set_aside == []
+        assert spent() >= 500_000
     runtime.turn(charge=[Charge(lost.key, 0.8), Charge(lost.key, 0.1), Charge(lost.key, 0.8)])
 
     assert (spent(), cost_of(place, ticket)) == (800_000, 800_000)
