@@ -12,7 +12,7 @@ from loguru import logger
 from actors.messages import Held, Lost, Operated, Refreshed, Settled, Work
 from actors.names import HEARTBEAT, POLLER, RUNTIME, STATE_HOLDER
 from kora.agents.port import Lease
-from kora.domain.resolution import unsettled
+from kora.domain.handback import unsettled
 from kora.domain.state import CLAIM_ACQUIRED, CLAIM_RELEASED, PrimaryState
 
 if TYPE_CHECKING:

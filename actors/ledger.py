@@ -32,7 +32,7 @@ from actors.names import POLLER
 from actors.pending import Pending
 from actors.roster import Roster
 from kora.agents.port import GUARDED_SECONDS
-from kora.domain.resolution import hand_back, pass_back
+from kora.domain.handback import hand_back, pass_back
 from kora.errors import StoreError, StoreUnavailableError
 
 if TYPE_CHECKING:

@@ -30,7 +30,8 @@ from actors.messages import (
 from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Taken
 from actors.steering import ProviderRefused
-from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, hand_back, pass_back, settle
+from kora.domain.handback import hand_back, pass_back
+from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

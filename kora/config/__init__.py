@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from kora.config import prompts
+from kora.config import cost, prompts
 from kora.config.agent import AnchoredAgent, anchored, misfits
 from kora.config.faults import explained, said
 from kora.config.sections import LEASE_SECONDS, Child, Document, Settings, number
@@ -80,7 +80,7 @@ def _faults(document: dict[str, Any], folder: Path) -> list[str]:
     except ValidationError as error:
         faults = explained(error, Document)
     named = {fault.partition(": ")[0] for fault in faults}
-    amiss = (*misfits(document), *prompts.faults(document, folder))
+    amiss = (*misfits(document), *prompts.faults(document, folder), *cost.faults(document))
     faults += [f"{key}: {wrong}" for key, wrong in amiss if key not in named]
     lease = number(document, "poller", "lease_seconds", LEASE_SECONDS)
     beat = number(document, "heartbeat", "interval_seconds")

@@ -129,6 +129,31 @@ kind = "callable"
 callable = "agents.counting:run"
 ```
 """,
+    "cost": """\
+What attempts cost is what their agents tell: see [What an attempt costs](agents.md#what-an-attempt-costs). All runtimes
+of a workspace spend from one pool, which is counted by month (UTC) in the store. From 75 % of it on there is the reason
+`cost` in the operational state, and `warn_75` may hand tickets to other agents; from 90 % on `downshift_90` may. A
+ticket that names an agent is done by that one. When the pool is used up, what runs is released as
+`deferred_cost_limit`, and then the runtime pauses until the credit is refreshed: by `cost refresh`, or by a new month.
+
+An attempt that costs more than `attempt_usd` is ended as soon as its agent has told of it, and has failed (by
+`over_limits`: three such failures, and the ticket is given up); one that has completed its ticket keeps its success. A
+ticket whose attempts have cost `ticket_usd` altogether, and that would be tried again, waits for an operator. Claude is
+also told what it may spend, as `max_budget_usd` would.
+
+```toml
+[cost]
+pool_usd = 500
+attempt_usd = 5
+ticket_usd = 20
+warn_75 = { low = "small" }
+downshift_90 = { low = "small", medium = "small", high = "small" }
+
+[agents.small]
+kind = "claude"
+model = "haiku"
+```
+""",
     "supervisor.children": """\
 One table for each child that is to be treated otherwise: `admin`, `clock`, `state_holder`, `ledger`, `worker` (all
 Workers), `heartbeat`, `control`, `poller`. They share these keys. The `state_holder`, which only mirrors, and `admin`,
@@ -172,7 +197,13 @@ on = ["blocked", "gave_up"]
 
 
 _UNITS: Final = ("seconds", "days")
-_PLAIN: Final = {"string": "text", "path": "path", "boolean": "`true` or `false`", "array": "list of text"}
+_PLAIN: Final = {
+    "string": "text",
+    "path": "path",
+    "boolean": "`true` or `false`",
+    "array": "list of text",
+    "object": "an agent's name each for `critical`, `high`, `medium`, `low`",
+}
 
 
 def page() -> str:
@@ -239,6 +270,8 @@ def _bounds(schema: dict[str, Any]) -> str:
 
 
 def _default(field: FieldInfo) -> str:
+    if field.default_factory is dict:
+        return "`{}`"
     if field.default_factory is not None:
         return "derived"
     if isinstance(field.default, float):

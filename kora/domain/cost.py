@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from kora.domain.ticket import Priority, Ticket
 
 MICRO_USD: Final = 1_000_000
 RAMP_SECONDS: Final = 3_600.0
 """how long after a refresh claims are made one by one"""
 PACE_SECONDS: Final = 30.0
 """between two claims of all runtimes of the pool, meanwhile"""
+COST_MAX_USD: Final = 1_000_000.0
+"""the most that one attempt is charged: who tells of more does not know what it says"""
 
 
 class Rung(StrEnum):
@@ -30,6 +37,69 @@ def rung(spent_micro_usd: int, pool_micro_usd: int) -> Rung:
     if spent_micro_usd * 100 < pool_micro_usd * 90:
         return Rung.WARN_75
     return Rung.DOWNSHIFT_90 if spent_micro_usd < pool_micro_usd else Rung.HARD_STOP_100
+
+
+@dataclass(frozen=True, slots=True)
+class Downshift:
+    """Which named agent does a ticket that names none while the pool runs low, by its priority.
+
+    What the higher rung leaves out is done as on the lower one; with nothing said there either, by the default agent.
+    """
+
+    warn_75: Mapping[Priority, str] = field(default_factory=dict)
+    downshift_90: Mapping[Priority, str] = field(default_factory=dict)
+
+    def __call__(self, now: Rung, ticket: Ticket) -> str | None:
+        """The agent's name; None: the one that would do it anyway."""
+        if now is Rung.NORMAL or ticket.agent is not None:
+            return None
+        cheaper = None if now is Rung.WARN_75 else self.downshift_90.get(ticket.sea_priority)
+        return cheaper or self.warn_75.get(ticket.sea_priority)
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What may be spent on one ticket, in US dollars; 0: no limit."""
+
+    attempt_usd: float = 0.0
+    ticket_usd: float = 0.0
+
+    def stops_attempt(self, cost_usd: float | None) -> bool:
+        """Whether an attempt has cost more than one may."""
+        return cost_usd is not None and 0 < micro_usd(self.attempt_usd) < micro_usd(cost_usd)
+
+    def stops_ticket(self, spent_micro_usd: int, cost_usd: float | None = None) -> bool:
+        """Whether what earlier attempts have cost, and this one on top of it, has come to what a ticket may cost."""
+        return 0 < micro_usd(self.ticket_usd) <= spent_micro_usd + micro_usd(cost_usd or 0.0)
+
+    def said_of_ticket(self, spent_micro_usd: int, cost_usd: float | None) -> str:
+        """In words, what the ticket's attempts have cost, this one included."""
+        spent_usd = spent_micro_usd / MICRO_USD + (cost_usd or 0.0)
+        return f"its attempts have cost {spent_usd:.2f} USD, where they may cost {self.ticket_usd:.2f}"
+
+    def left_usd(self, spent_micro_usd: int) -> float | None:
+        """What an attempt may cost at a ticket that has cost so much before; None: whatever it takes."""
+        left = [self.attempt_usd] if self.attempt_usd > 0 else []
+        if self.ticket_usd > 0:
+            left.append(max(0, micro_usd(self.ticket_usd) - spent_micro_usd) / MICRO_USD)
+        return min(left, default=None)
+
+
+NO_CAPS: Final = Caps()
+
+
+def amount_usd(value: object) -> float | None:
+    """The value as an amount that can be charged, an absurd one cut to `COST_MAX_USD`; None for what is no amount."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if value > COST_MAX_USD and value != math.inf:
+        return COST_MAX_USD
+    return float(value) if 0 <= value < math.inf else None
+
+
+def most_usd(*told: float | None) -> float | None:
+    """The highest of what was told of one attempt: what is spent does not come back. None if nothing was."""
+    return max((amount for amount in told if amount is not None), default=None)
 
 
 def month_of(moment: datetime) -> int:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final, NamedTuple, assert_never
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, Claim, ClaimKey
+from kora.domain.cost import NO_CAPS, Caps, amount_usd, most_usd
 from kora.domain.state import DegradationReason
 from kora.domain.ticket import TRIED_AGAIN, Status
 
@@ -45,6 +46,8 @@ class StopReason(StrEnum):
     OPERATOR = "operator"
     TIMED_OUT = "timed_out"
     STALLED = "stalled"
+    OVER_BUDGET = "over_budget"
+    """it has told of more spent than an attempt, or its ticket, may cost"""
 
 
 class Reason(StrEnum):
@@ -81,15 +84,22 @@ _STATUSES: Final = {resolution.value: Status(resolution.value) for resolution in
 """what a ticket's status is after each, by its plain name: every attempt's end asks"""
 
 
+_COSTS_MORE: Final = TRIED_AGAIN | {Status.DEFERRED_COST_LIMIT}
+"""how an attempt may end and leave its ticket to be worked again"""
+
+
 class AgentResult(BaseModel):
-    """An agent's own closing word. Fields that Kora does not know are no fault: a newer agent may say more."""
+    """An agent's own closing word. Fields that Kora does not know are no fault: a newer agent may say more.
+
+    Nor is a cost that is no amount of money: that is left out.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     resolution: Resolution
     summary: str = ""
     model_tier: str | None = None
-    cost_usd: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    cost_usd: Annotated[float | None, BeforeValidator(amount_usd)] = None
     next_eligible_offset_seconds: Annotated[float, Field(ge=0, le=_YEAR_SECONDS, allow_inf_nan=False)] | None = None
 
 
@@ -133,6 +143,13 @@ class Outcome:
     last_output: str = ""
     trouble: str = ""
     """what it complained of last, without ending by it"""
+    spent_usd: float | None = None
+    """what it has told to have spent while it ran; None if it told nothing"""
+
+    @property
+    def cost_usd(self) -> float | None:
+        """What it has cost, as far as it has told: the highest that it said, on the way or at last."""
+        return most_usd(self.spent_usd, self.result.cost_usd if self.result else None)
 
 
 class Settlement(NamedTuple):
@@ -161,9 +178,16 @@ class _Verdict(NamedTuple):
 
 
 def settle(
-    claim: Claim, outcome: Outcome, *, max_attempts: int, redacted: Callable[[str], str] = str
+    claim: Claim,
+    outcome: Outcome,
+    *,
+    max_attempts: int,
+    caps: Caps = NO_CAPS,
+    redacted: Callable[[str], str] = str,
 ) -> Settlement | None:
     """What is to be written for an attempt that ended so; None when the lease is lost and nothing may be written.
+
+    One that has cost more than it may has failed by that, unless it leaves nothing to be tried again.
 
     The counts come from the ticket as it was claimed: under the claim nobody else changes them. Whatever the agent said
     goes through `redacted`, before it is cut.
@@ -171,7 +195,8 @@ def settle(
     if outcome.stop_reason is StopReason.LEASE_LOST:
         return None
     counts = dict(claim.ticket.failure_count_by_reason)
-    verdict = _verdict(outcome, counts)
+    cost_usd = outcome.cost_usd
+    verdict = _within(caps, cost_usd, _verdict(outcome, counts))
     if verdict.reason is not None:
         # Plain text, not the enum's member: this is what the store writes as JSON.
         counts[verdict.reason.value] = counts.get(verdict.reason, 0) + 1
@@ -182,70 +207,43 @@ def settle(
             resolution = Resolution.FAILED_TERMINAL
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
     status = _STATUSES[resolution._value_]
-    is_tried_again = status in TRIED_AGAIN
-    is_forgiven = outcome.refusal is not None
-    if is_tried_again and not is_forgiven and claim.attempts_counted >= max_attempts:
+    is_forgiven = outcome.refusal is not None and verdict.reason is not Reason.OVER_LIMITS
+    if status in TRIED_AGAIN and not is_forgiven and claim.attempts_counted >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
-        is_tried_again = False
         summary = f"{summary} (attempt {claim.attempts_counted} of {max_attempts}: waits for an operator)".lstrip()
+    if status in _COSTS_MORE and caps.stops_ticket(claim.spent_micro_usd, cost_usd):
+        status = Status.BLOCKED_NEEDS_OPERATOR
+        why = caps.said_of_ticket(claim.spent_micro_usd, cost_usd)  # first: what an agent says may be cut
+        summary = f"waits for an operator: {why}; {summary}".removesuffix("; ")
     result = outcome.result
     return Settlement(
         key=claim.key,
         resolution=resolution,
         sea_status=status,
         summary=redacted(summary[:_SAID_CHARACTERS])[:SUMMARY_CHARACTERS] if summary else summary,
-        next_eligible_offset_seconds=verdict.offset_seconds if is_tried_again else None,
+        next_eligible_offset_seconds=verdict.offset_seconds if status in TRIED_AGAIN else None,
         failure_count_by_reason=counts,
         model_tier_used=redacted(result.model_tier) if result and result.model_tier else None,
-        cost_usd=result.cost_usd if result else None,
+        cost_usd=cost_usd,
         is_forgiven=is_forgiven,
     )
-
-
-def hand_back(claim: Claim, why: str, *, max_attempts: int) -> Settlement:
-    """The settlement of an attempt that nobody runs and that may have begun: released, eligible at once.
-
-    Nobody's fault, but it counts: a ticket that each time brings down whoever begins it has to come to an end.
-    """
-    blocked = claim.attempts_counted >= max_attempts
-    return Settlement(
-        key=claim.key,
-        resolution=Resolution.RELEASED,
-        sea_status=Status.BLOCKED_NEEDS_OPERATOR if blocked else Status.RELEASED,
-        summary=why,
-        next_eligible_offset_seconds=None,
-        failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
-    )
-
-
-def pass_back(claim: Claim, why: str) -> Settlement:
-    """The settlement of an attempt that certainly never began: released, eligible at once, and as if it had not been.
-
-    A ticket that nobody has touched is never blocked for that, however often it comes about.
-    """
-    return Settlement(
-        key=claim.key,
-        resolution=Resolution.RELEASED,
-        sea_status=Status.RELEASED,
-        summary=why,
-        next_eligible_offset_seconds=None,
-        failure_count_by_reason=dict(claim.ticket.failure_count_by_reason),
-        is_forgiven=True,
-    )
-
-
-def unsettled(claim: Claim, fault: str, *, max_attempts: int) -> Settlement:
-    """The settlement of an attempt whose true end the store refused to write: a fault of dispatch, nobody's blame."""
-    outcome = Outcome(fault=f"its end could not be written: {fault}")
-    settlement = settle(claim, outcome, max_attempts=max_attempts)
-    if settlement is None:
-        raise AssertionError("a fault always has a settlement")
-    return settlement
 
 
 def _transient(counts: dict[str, int], reason: Reason, summary: str) -> _Verdict:
     doubled = _RETRY_SECONDS * 2.0 ** min(counts.get(reason, 0), 10)
     return _Verdict(Resolution.RELEASED, summary, min(doubled, _TRANSIENT_CAP_SECONDS), reason)
+
+
+def _over_budget(why: str) -> _Verdict:
+    return _Verdict(Resolution.FAILED_RETRYABLE, f"over its budget{why}", _RETRY_SECONDS, Reason.OVER_LIMITS)
+
+
+def _within(caps: Caps, cost_usd: float | None, verdict: _Verdict) -> _Verdict:
+    """The verdict on an attempt that has cost so much: one that leaves the ticket to be tried again may not be over."""
+    if cost_usd is None or _STATUSES[verdict.resolution._value_] not in TRIED_AGAIN or not caps.stops_attempt(cost_usd):
+        return verdict
+    said = f": {verdict.summary}" if verdict.summary and verdict.reason is not Reason.OVER_LIMITS else ""
+    return _over_budget(f" ({cost_usd:.2f} USD, where an attempt may cost {caps.attempt_usd:.2f}){said}")
 
 
 def claims_success(outcome: Outcome) -> bool:
@@ -312,6 +310,8 @@ def _stopped(reason: StopReason, trouble: str) -> _Verdict:
             return _Verdict(Resolution.FAILED_RETRYABLE, said, _STALLED_SECONDS, Reason.TIMED_OUT)
         case StopReason.STALLED:
             return _Verdict(Resolution.FAILED_RETRYABLE, f"made no progress{tail}", _STALLED_SECONDS, Reason.STALLED)
+        case StopReason.OVER_BUDGET:
+            return _over_budget(tail)
         case StopReason.DRAINED:
             return _Verdict(Resolution.RELEASED, "the runtime was drained")
         case StopReason.OPERATOR:

@@ -14,8 +14,9 @@ import pytest
 
 from kora.clock import from_us
 from kora.domain.claim import Claim, ClaimKey
+from kora.domain.handback import hand_back
 from kora.domain.ids import new_id
-from kora.domain.resolution import AgentResult, Outcome, Resolution, Settlement, StopReason, hand_back, settle
+from kora.domain.resolution import AgentResult, Outcome, Resolution, Settlement, StopReason, settle
 from kora.domain.ticket import NewTicket, Priority, Status
 from kora.errors import RefusedError
 from kora.store.open import open_store

@@ -8,8 +8,8 @@ from actors.messages import Operate, Order
 from actors.pending import EVENTS_MAX, Pending
 from kora.domain.claim import ClaimKey
 from kora.domain.events import EventType, NewEvent
+from kora.domain.handback import hand_back
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
-from kora.domain.resolution import hand_back
 from kora.store.port import Earned
 
 

@@ -15,10 +15,12 @@ from kora.agents.callable import CallableSettings
 from kora.agents.command import CommandSettings
 from kora.config import SHIPPED, find, load, reference
 from kora.config.agent import Agent
+from kora.config.cost import caps_of, downshift_of
 from kora.config.faults import table_of
 from kora.config.sections import Document
+from kora.domain.cost import Caps, Downshift
 from kora.domain.ids import default_actor_id
-from kora.domain.ticket import NewTicket
+from kora.domain.ticket import NewTicket, Priority
 from kora.errors import ConfigurationError
 
 AGENT = '[agent]\ncommand = ["true"]\n'
@@ -480,6 +482,41 @@ callable = 3
         "agents.three.comand",
         "agents.three.command",
     ]
+
+
+def test_a_downshift_to_an_agent_that_is_not_there_is_a_fault_of_its_key(write):
+    text = """
+agent = {command = ["true"]}
+[cost]
+attempt_usd = -1
+warn_75 = {low = "small", high = "Large"}
+downshift_90 = {low = "tiny", medium = "small", urgent = "small"}
+[agents.small]
+command = ["true"]
+"""
+    faults = faults_of(write(text))
+    assert sorted(fault.split(": ")[0] for fault in faults) == [
+        "cost.attempt_usd",
+        "cost.downshift_90.low",
+        "cost.downshift_90.urgent",
+        "cost.warn_75.high",
+    ]
+    assert 'cost.downshift_90.low: no agent "tiny" in [agents]; known there: small' in faults
+
+
+def test_the_caps_and_the_downshift_are_as_the_file_has_them(write):
+    text = f"""{AGENT}
+[cost]
+attempt_usd = 2.5
+ticket_usd = 10
+warn_75 = {{low = "small"}}
+downshift_90 = {{high = "small"}}
+[agents.small]
+command = ["true"]
+"""
+    settings = load(write(text), {})
+    assert caps_of(settings.cost) == Caps(attempt_usd=2.5, ticket_usd=10.0)
+    assert downshift_of(settings.cost) == Downshift({Priority.LOW: "small"}, {Priority.HIGH: "small"})
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=70))

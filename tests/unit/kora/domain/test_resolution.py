@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from kora.domain.claim import Claim
+from kora.domain.cost import COST_MAX_USD
+from kora.domain.handback import hand_back, pass_back
 from kora.domain.resolution import (
     LOGICAL,
     AgentResult,
@@ -17,8 +19,6 @@ from kora.domain.resolution import (
     Resolution,
     StopReason,
     claims_success,
-    hand_back,
-    pass_back,
     settle,
 )
 from kora.domain.state import DegradationReason
@@ -231,8 +231,6 @@ def test_what_never_began_is_neither_blocked_nor_counted() -> None:
     "bad",
     [
         {"resolution": "done"},
-        {"resolution": "completed", "cost_usd": -1},
-        {"resolution": "completed", "cost_usd": float("nan")},
         {"resolution": "completed", "next_eligible_offset_seconds": 1e12},
         {},
     ],
@@ -240,3 +238,13 @@ def test_what_never_began_is_neither_blocked_nor_counted() -> None:
 def test_a_result_that_is_not_one_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         AgentResult.model_validate(bad)
+
+
+@pytest.mark.parametrize("cost", [-1, float("nan"), float("inf"), "much", True, [1], {"usd": 1}, None])
+def test_a_cost_that_is_no_amount_of_money_is_left_out_and_the_result_stands(cost: object) -> None:
+    assert says("completed", cost_usd=cost) == says("completed")
+
+
+@pytest.mark.parametrize("cost", [1e9, 10**400])
+def test_an_absurd_cost_is_cut_to_what_can_be_charged(cost: float) -> None:
+    assert says("completed", cost_usd=cost).cost_usd == COST_MAX_USD
