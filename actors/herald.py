@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kora.domain.claim import Claim
     from kora.domain.resolution import Settlement
     from kora.store.port import Turn, TurnResult
+    from kora.store.steering import Charge
 
 
 LINES_A_TURN: Final = 20
@@ -85,6 +86,7 @@ class Herald:
         # Ahead of the ends: an attempt's last answers are not to be cut off by its being over.
         for worker, answers in self._pending.askers(result.operated).items():
             self._speaker.tell(worker, Operated(tuple(answers)))
+        self._tell_charged(turn.charge)
         has_more = self._tell_settled(turn.settle, result) if turn.settle else False
         for worker, claims in self._roster.deal(result.claims, asked_at).items():
             _say_given(worker, claims)
@@ -127,14 +129,14 @@ class Herald:
             attempt = settlement.key.work_attempt_id
             given = self._roster.take_back(attempt)
             worker = self._pending.ended_by.pop(attempt, None) or (given.worker if given else None)
-            if worker is not None:
-                told.setdefault(worker, []).append(attempt)
+            is_unpaid = False
             if attempt in written:
                 self._ended[settlement.resolution._value_] += 1
                 if not is_flood:
                     ticket_id = settlement.key.ticket_id
                     logger.info("{} {}", settlement.resolution, settlement.summary, ticket=ticket_id, attempt=attempt)
             elif attempt in stale:
+                is_unpaid = self._pending.owe(settlement.key, settlement.cost_usd, worker)
                 logger.warning(
                     "its claim was another's by then, nothing was written",
                     ticket=settlement.key.ticket_id,
@@ -142,9 +144,18 @@ class Herald:
                 )
             elif given is not None:
                 # Its own words cannot be written; that they cannot, can. Refused once more, the lease runs out.
-                said = unsettled(given.claim, "the store refused it", max_attempts=self._max_attempts)
-                self._pending.settle[attempt] = said
+                cost_usd = settlement.cost_usd
+                self._pending.settle[attempt] = unsettled(
+                    given.claim, "the store refused it", max_attempts=self._max_attempts, cost_usd=cost_usd
+                )
                 has_more = True
+                if cost_usd and worker is not None:
+                    is_unpaid, self._pending.ended_by[attempt] = True, worker
+            else:
+                is_unpaid = self._pending.owe(settlement.key, settlement.cost_usd, worker)
+            has_more |= is_unpaid
+            if worker is not None and not is_unpaid:
+                told.setdefault(worker, []).append(attempt)
         for worker, attempts in told.items():
             self._speaker.tell(worker, Settled(tuple(attempts)))
         if is_flood:
@@ -152,6 +163,12 @@ class Herald:
             said_of = ", ".join(f"{count} {resolution}" for resolution, count in sorted(counts.items()))
             logger.info("ended in one turn: {}", said_of)
         return has_more
+
+    def _tell_charged(self, charges: Sequence[Charge]) -> None:
+        for charge in charges:
+            attempt = charge.key.work_attempt_id
+            if (worker := self._pending.ended_by.pop(attempt, None)) is not None:
+                self._speaker.tell(worker, Settled((attempt,)))
 
     def _mirror(self, held: Held) -> None:
         """Tell the StateHolder; where there is none, say so once for each transition that goes unseen."""

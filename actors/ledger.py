@@ -173,7 +173,8 @@ class Ledger(KoraActor):
         self._doubts_at = self._now + GUARDED_SECONDS + 2 * self._tick_seconds
         if given is not None:
             logger.warning("the lease is lost, nothing is written", ticket=ended.key.ticket_id, attempt=attempt)
-        self.tell(ended.worker, Settled((attempt,)))
+        if not self._pending.owe(ended.key, ended.cost_usd, ended.worker):
+            self.tell(ended.worker, Settled((attempt,)))
 
     @handles(Append)
     def _on_append(self, append: Append) -> None:
@@ -260,6 +261,7 @@ class Ledger(KoraActor):
             held=len(self._roster),
             except_tickets=self._not_to_claim,
             return_holders=returned,
+            charges=self._predecessors.charges(returned),
             now=now,
         )
 
@@ -286,8 +288,7 @@ class Ledger(KoraActor):
         self._writer = writer
         for worker in self._workers:
             self.tell(worker, WhatRuns(incarnation=self._incarnation))
-        # A new handle knows nothing of what was written while there was none.
-        self.tell(POLLER, Poll())
+        self.tell(POLLER, Poll())  # a new handle knows nothing of what was written while there was none
         return writer
 
     def _reconcile(self, writer: Writer) -> None:

@@ -143,7 +143,7 @@ class Operate:
 class Ended:
     """An attempt is over and nothing of it is left, or it never began. Told again until it is acknowledged.
 
-    `settlement` is None when its lease is lost: then nothing is written.
+    `settlement` is None when its lease is lost: then nothing is written, but for what it has cost.
     """
 
     worker: str
@@ -152,6 +152,8 @@ class Ended:
     seconds: float | None = None
     """how long its agent ran; of one given back since another attempt took too long, how long that has taken so far;
     None of any other that never began"""
+    cost_usd: float | None = None
+    """what an attempt without a settlement has told of its cost: it is spent, whoever has the ticket now"""
 
 
 @dataclass(frozen=True, slots=True)

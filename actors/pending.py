@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from kora.store.port import ClaimOrder, Earned, Turn
+from kora.store.steering import Charge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -33,8 +34,10 @@ class Pending:
         self.refresh: dict[str, tuple[ClaimKey, float]] = {}
         """each with the moment of the progress that earned it"""
         self.settle: dict[str, Settlement] = {}
+        self.charge: dict[str, Charge] = {}
+        """what attempts have cost whose ends are not to be written"""
         self.ended_by: dict[str, str] = {}
-        """which Worker waits to hear that its attempt is settled"""
+        """which Worker waits to hear that its attempt is settled, or charged"""
         self.order: Order | None = None
         """stands until it runs out or nothing is left to claim: so a place is filled in the turn that empties it"""
         self.ticked = False
@@ -47,7 +50,7 @@ class Pending:
         self._events: deque[NewEvent] = deque(maxlen=EVENTS_MAX)
 
     def __bool__(self) -> bool:
-        return bool(self.refresh or self._operate or self.settle or self._events)
+        return bool(self.refresh or self._operate or self.settle or self.charge or self._events)
 
     def facts(self) -> dict[str, object]:
         """How much there is, for any thread."""
@@ -57,12 +60,25 @@ class Pending:
             "refreshes": len(self.refresh),
             "operations": len(self._operate),
             "settlements": len(self.settle),
+            "charges": len(self.charge),
             "events": len(self._events),
         }
 
     def append(self, events: Sequence[NewEvent]) -> None:
         """Keep these for the next turn."""
         self._events.extend(events)
+
+    def owe(self, key: ClaimKey, cost_usd: float | None, worker: str | None) -> bool:
+        """Have this charged with the next turn, for an attempt whose end is not written; False if it has cost nothing.
+
+        Its Worker is not to hear before that it is dealt with: so it is told again to whoever serves this name then.
+        """
+        if not cost_usd:
+            return False
+        self.charge[key.work_attempt_id] = Charge(key, cost_usd)
+        if worker is not None:
+            self.ended_by[key.work_attempt_id] = worker
+        return True
 
     def operate(self, message: Operate) -> None:
         """Keep these requests for the next turn, each once, in the order in which they were first asked."""
@@ -85,11 +101,12 @@ class Pending:
         held: int,
         except_tickets: Callable[[], frozenset[str]],
         return_holders: Sequence[str],
+        charges: Sequence[Charge] = (),
         now: float,
     ) -> Turn | None:
         """Everything pending as one turn; None when there is nothing for the store to do.
 
-        What is not to be claimed is asked for only when something is to be.
+        What is not to be claimed is asked for only when something is to be. `charges` are predecessors'.
         """
         sweep = self.ticked and not self.slept
         claim = self._claim(places=places, held=held, except_tickets=except_tickets, now=now)
@@ -104,6 +121,7 @@ class Pending:
             refresh_seconds=self._lease_seconds,
             operate=tuple(self._operate),
             settle=tuple(self.settle.values()),
+            charge=(*self.charge.values(), *charges),
             return_holders=return_holders,
             sweep=sweep,
             claim=claim,
@@ -116,6 +134,7 @@ class Pending:
         self.refresh.clear()
         self._asked_by, self._operate = self._operate, {}
         self.settle.clear()
+        self.charge.clear()
         self._events.clear()
         self.ticked = self.slept = False
 

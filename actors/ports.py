@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from kora.store.steering import Charge
 
 
 class Predecessors(Protocol):
@@ -12,8 +15,11 @@ class Predecessors(Protocol):
     def ended(self) -> Sequence[str]:
         """Those of which it is sure that no agent is left."""
 
+    def charges(self, runtime_ids: Sequence[str]) -> Sequence[Charge]:
+        """What the attempts of these have told of their cost; the same again until they are forgotten."""
+
     def forget(self, runtime_ids: Sequence[str]) -> None:
-        """Their claims are returned."""
+        """Their claims are returned, and their attempts charged."""
 
 
 class Gate(Protocol):

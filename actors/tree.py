@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from actors.ports import Gate, Predecessors
     from actors.state_holder import Listener
     from kora.admin.port import Served
-    from kora.agents.port import Agent
+    from kora.agents.port import Agents
     from kora.clock import TimeSource
     from kora.domain.state import OperationalState
     from kora.store.port import Reader, Writer
@@ -51,7 +51,7 @@ HELD_KEPT: Final = 256
 class Parts:
     """What the actors are made of."""
 
-    agent: Agent
+    agent: Agents
     lingering: Callable[[], frozenset[str]]
     """the tickets whose callables did not return although their attempts are over"""
     open_writer: Callable[[], Writer]

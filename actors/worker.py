@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from actors.post import Post
     from actors.supervision import Seat
-    from kora.agents.port import Agent, EndListener, Lease, RunningAgent
+    from kora.agents.port import Agents, EndListener, Lease, RunningAgent
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
-    from kora.domain.resolution import Settlement
+    from kora.domain.resolution import Outcome, Settlement
 
 _RING = AgentEnded()
 
@@ -64,7 +64,7 @@ class Worker(KoraActor):
         self,
         seat: Seat,
         *,
-        agent: Agent,
+        agent: Agents,
         post: Post,
         max_attempts: int,
         tool_seconds: float,
@@ -166,6 +166,7 @@ class Worker(KoraActor):
     @handles(Settled)
     def _on_settled(self, message: Settled) -> None:
         self._post.acknowledge(message.work_attempt_ids)
+        self._agent.settled(message.work_attempt_ids)
 
     @handles(Operated)
     def _on_operated(self, message: Operated) -> None:
@@ -271,21 +272,21 @@ class Worker(KoraActor):
             elif not taken.is_lost:
                 settlement = pass_back(claim, taken.unbegun)
             return Ended(self.seat.name, claim.key, settlement, taken.seconds)
-        settlement = self._settlement(claim, agent)
-        seconds = None if taken.ended_at is None else taken.ended_at - taken.began_at
-        return Ended(self.seat.name, claim.key, settlement, seconds)
-
-    def _settlement(self, claim: Claim, agent: RunningAgent) -> Settlement | None:
         outcome = agent.outcome
         if outcome is None:
             text = f"{self.seat.name}: an end was announced, but nothing has ended"
             raise RuntimeError(text)
+        settlement = self._settlement(claim, outcome)
+        seconds = None if taken.ended_at is None else taken.ended_at - taken.began_at
+        return Ended(self.seat.name, claim.key, settlement, seconds, None if settlement else outcome.cost_usd)
+
+    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement | None:
         if outcome.refusal is not None:
             refused = ProviderRefused(
                 agent=claim.ticket.agent, work_attempt_id=claim.key.work_attempt_id, refusal=outcome.refusal
             )
             self.tell(CONTROL, refused)
-        return settle(claim, outcome, max_attempts=self._max_attempts, redacted=self._redacted)
+        return settle(claim, outcome, max_attempts=self._max_attempts, caps=self._agent.caps, redacted=self._redacted)
 
     def _ask_again(self) -> None:
         requests = self._post.desk.unanswered()

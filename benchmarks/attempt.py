@@ -20,6 +20,7 @@ from pathlib import Path
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
+from kora.agents.meter import Meters
 from kora.agents.port import Lease, OnAnswer
 from kora.clock import SystemTime
 from kora.domain.claim import Claim, ClaimKey
@@ -86,7 +87,10 @@ def measure(rounds: int) -> dict[str, list[float]]:
         fcntl.flock(lock, fcntl.LOCK_SH)
         containment = Containment(lock.fileno())
         settings = CommandSettings(command=(PROGRAM,), workdir=Path(folder))
-        contained = attempt_with(CommandAgent(settings, containment, state_dir=Path(folder)), a_claim())
+        contained = attempt_with(
+            CommandAgent(settings, containment, state_dir=Path(folder), meters=Meters(Path(folder) / "meters")),
+            a_claim(),
+        )
         kinds = {"bare": bare, "attempt": contained}
         taken: dict[str, list[float]] = {kind: [] for kind in kinds}
         contained()

@@ -1,9 +1,9 @@
 """The state directory: one runtime at a time, and what is left of its predecessors.
 
 `lock` is held by the runtime itself. `runtimes/RUNTIME_ID` stands from before the runtime's first claim until its
-claims are known to be returned; the runtime's spawner and guardians hold a shared lock on it. Whoever can take that
-lock exclusively knows that the runtime and all its agents are gone. The locks belong to open files, so no kill and no
-reboot leaves one behind. `paused` stands while an operator wants nothing more claimed.
+claims are known to be returned and its attempts charged; the runtime's spawner and guardians hold a shared lock on it.
+Whoever can take that lock exclusively knows that the runtime and all its agents are gone. The locks belong to open
+files, so no kill and no reboot leaves one behind. `paused` stands while an operator wants nothing more claimed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
+from kora.agents import meter
 from kora.errors import RefusedError, StartError
 
 if TYPE_CHECKING:
@@ -102,11 +103,12 @@ class StateDir:
         return tuple(self._predecessors)
 
     def forget(self, runtime_ids: Sequence[str]) -> None:
-        """Their claims are returned: nothing of them remains to be done.
+        """Their claims are returned, and their attempts charged: nothing of them remains to be done.
 
         A mark that cannot be removed stays locked, so that it is not found again; a successor finds it, to no harm.
         """
         for runtime_id in runtime_ids:
+            meter.forget(self.path, runtime_id)
             fd = self._predecessors.pop(runtime_id, None)
             if fd is None:
                 continue
@@ -116,8 +118,8 @@ class StateDir:
                 self._kept.append(fd)
 
     def unregister(self) -> None:
-        """This runtime holds nothing: there is nothing for a successor to return."""
-        if self._own is not None:
+        """This runtime holds nothing: there is nothing for a successor to return, unless it has yet to be charged."""
+        if self._own is not None and meter.is_charged(self.path, self._own):
             self._remove(self._own)
 
     def pause(self, who: str, at: datetime) -> None:

@@ -6,6 +6,7 @@ import logging
 import select
 import socket
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from kora.agents.pipes import Bell, Pipes
@@ -114,6 +115,10 @@ class Attempt:
 
     def finish(self, outcome: Outcome) -> None:
         """Set the outcome, tell the listener, and only then close the record, which may take a while."""
+        meter = self._plan.meter
+        if meter is not None:
+            outcome = replace(outcome, spent_usd=meter.spent_usd)
+            meter.close()
         self._outcome = outcome
         try:
             self._on_end()
@@ -161,19 +166,20 @@ class Attempt:
                 dialogue.ring = bell.ring
             for _ in range(_TRIES):
                 with Pipes(document, keep_stdin=keep_stdin) as pipes:
-                    lifeline = self._launch(pipes.theirs)
+                    lifeline = self._launch(pipes)
                     reader = Reader(
                         self._plan,
                         lifeline,
                         pipes,
                         bell,
                         on_linger=self._end_lingering,
+                        on_over_budget=lambda: self.stop(StopReason.OVER_BUDGET),
                         time_source=self._time_source,
                     )
                     report = reader.run()
                 self._drop_lifeline()
                 if report.fate is not Fate.UNSTARTED or report.ended_by is not EndedBy.ITSELF:
-                    self._plan.output.end()
+                    self._end_output()
                     outcome = self._as_outcome(report)
                     if dialogue is not None:
                         self._hand_in(dialogue, bell)
@@ -200,9 +206,17 @@ class Attempt:
             bell.hear()
             dialogue.pump()
 
-    def _launch(self, theirs: tuple[int, int, int]) -> socket.socket:
-        lease = self._lease
-        lifeline = self._plan.launcher(theirs, lease)
+    def _end_output(self) -> None:
+        """Take in last lines that had no end, and what they tell of its cost."""
+        output, meter = self._plan.output, self._plan.meter
+        output.end()
+        if meter is not None:
+            meter.tell(output.hearing.spent_usd)
+
+    def _launch(self, pipes: Pipes) -> socket.socket:
+        lease, meter = self._lease, self._plan.meter
+        file = None if meter is None else meter.fd
+        lifeline = self._plan.launcher(pipes.theirs, lease, None if file is None else (pipes.stdout, file))
         with self._lock:
             self._lifeline = lifeline
             if self._lease is not lease:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from kora.agents.notes import Notes
 from kora.agents.record import Record, plain_path
-from kora.agents.returned import outcome_of
+from kora.agents.returned import outcome_of, plain_number
+from kora.domain.cost import amount_usd
 from kora.domain.made import made
 from kora.domain.resolution import Outcome, StopReason
 from kora.domain.ticket import Ticket
@@ -46,6 +47,7 @@ class Call:
         "_course",
         "_gives_up_at",
         "_lease",
+        "_meter",
         "_mutex",
         "_notes",
         "_on_end",
@@ -64,6 +66,7 @@ class Call:
         self._on_end = on_end
         self._operations = operations
         self._course = Course()
+        self._meter = agent.meters.meter(claim)
         self._mutex = threading.RLock()
         self._begun = False
         self._gives_up_at: float | None = None
@@ -158,6 +161,7 @@ class Call:
             outcome = self._called()
         except BaseException as error:  # noqa: BLE001 - not the function's own: out of memory for its traceback, say
             outcome = Outcome(raised=described(error), last_output=self._last_output())
+        self._meter.tell(outcome.cost_usd)
         tell = self._end(outcome)
         if self._notes is None:
             return tell
@@ -171,9 +175,20 @@ class Call:
         """Keep what the callable logs."""
         self._keep("log", text)
 
+    def spend(self, usd: object) -> None:
+        """Take in what the callable says that it has spent so far; one that has spent more than it may is to end."""
+        if self._outcome is not None:
+            return
+        amount = plain_number(usd)
+        if amount is None or amount_usd(amount) != amount:
+            what = type(usd).__name__ if amount is None else amount
+            logger.warning("%s: what it says to have spent is no amount of money, or an absurd one: %s", self, what)
+        if self._meter.tell(amount):
+            self.stop(StopReason.OVER_BUDGET)
+
     def _called(self) -> Outcome:
         agent, course = self._agent, self._course
-        work = Work(self.claim, course, self._operations, agent.time_source, self.keep)
+        work = Work(self.claim, course, self._operations, agent.time_source, keep=self.keep, spend=self.spend)
         try:
             try:
                 # In a context of its own, so that it leaves nothing to the next attempt on this thread.
@@ -197,6 +212,8 @@ class Call:
         if reason is not None and (outcome.result is None or reason is StopReason.LEASE_LOST):
             # It was told to end, and did: only an explicit word says more than that.
             outcome = replace(outcome, stop_reason=reason)
+        if (spent_usd := self._meter.spent_usd) is not None:
+            outcome = replace(outcome, spent_usd=spent_usd)
         with self._mutex:
             late = self._outcome is not None
             if not late:
@@ -206,11 +223,13 @@ class Call:
             if self._agent.returned_late(self):
                 logger.info("%s: the callable has returned at last, which changes nothing", self)
             return _nothing
+        self._meter.close()
         self._agent.deadlines.forget(self)
         return self._tell
 
     def _declare_over(self) -> None:
-        outcome = Outcome(stop_reason=self._course.reason, last_output=self._last_output())
+        spent_usd = self._meter.spent_usd
+        outcome = Outcome(stop_reason=self._course.reason, last_output=self._last_output(), spent_usd=spent_usd)
         with self._mutex:
             if self._outcome is not None:
                 return
@@ -220,6 +239,7 @@ class Call:
                 self._agent.left_behind(self)
             self._outcome = outcome
         self._course.end()
+        self._meter.close()
         self._agent.deadlines.forget(self)
         self._tell()
         if lingers:

@@ -13,6 +13,7 @@ from kora.agents.loading import load
 if TYPE_CHECKING:
     from kora.agents.deadlines import Deadlines
     from kora.agents.executor import Executor
+    from kora.agents.meter import Meters
     from kora.agents.port import EndListener, Lease, Operations, RunningAgent
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
@@ -55,6 +56,7 @@ class CallableAgent:
         settings: CallableSettings,
         *,
         state_dir: Path,
+        meters: Meters,
         time_source: TimeSource,
         executor: Executor,
         deadlines: Deadlines,
@@ -65,6 +67,7 @@ class CallableAgent:
         self.executor = executor
         self.deadlines = deadlines
         self.state_dir = state_dir
+        self.meters = meters
         # Without a lock, each use being one step of the interpreter's: it is written under the locks of calls.
         self._lingering: dict[Call, str] = {}
 

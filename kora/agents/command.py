@@ -23,6 +23,7 @@ from kora.errors import AgentError
 
 if TYPE_CHECKING:
     from kora.agents.containment import Containment
+    from kora.agents.meter import Meters
     from kora.agents.port import EndListener, Lease, Operations, RunningAgent
     from kora.domain.claim import Claim
 
@@ -71,11 +72,13 @@ class CommandAgent:
         containment: Containment,
         *,
         state_dir: Path,
+        meters: Meters,
         time_source: TimeSource | None = None,
         environ: Mapping[bytes, bytes] | None = None,
     ) -> None:
         self._settings = settings
         self._state_dir = state_dir
+        self._meters = meters
         self._time_source = time_source or SystemTime()
         self._program = Program(
             settings.command,
@@ -105,9 +108,10 @@ class CommandAgent:
         plan = Plan(
             name=name,
             document=lambda: document_for(claim),
-            launcher=lambda stdio, current: self._program.launch(claim, stdio, current, places),
+            launcher=lambda stdio, current, kept: self._program.launch(claim, stdio, current, places, kept=kept),
             output=Output(record, Spoken(name, settings.progress, dialogue), clock),
             dialogue=dialogue,
+            meter=self._meters.meter(claim),
             timeout_seconds=settings.timeout_seconds,
             stall_seconds=settings.stall_seconds,
         )

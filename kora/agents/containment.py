@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from kora.agents.wire import LAUNCH, Request
+from kora.agents.wire import LAUNCH, LAUNCH_METERED, Request
 from kora.errors import AgentError
 
 if TYPE_CHECKING:
@@ -59,10 +59,12 @@ class Containment:
         stdio: tuple[int, int, int],
         grace_seconds: float,
         lease: Lease,
+        kept: tuple[int, int] | None = None,
     ) -> socket.socket:
         """The lifeline of a new attempt: close it to end that; once it ends by itself, nothing of it is left.
 
-        The descriptors in `stdio` stay the caller's to close.
+        The descriptors in `stdio` and `kept` stay the caller's to close. The latter are stdout's reading end, and the
+        file in which the guardian keeps what is left there when this process is gone.
 
         Raises:
             AgentError: the request cannot be put to any spawner; nothing was started.
@@ -89,7 +91,7 @@ class Containment:
                 raise AgentError(f"no attempt could be prepared: {error}") from error
             stack.callback(far.close)
             try:
-                self._ask([far.fileno(), request_fd, *stdio])
+                self._ask(LAUNCH if kept is None else LAUNCH_METERED, [far.fileno(), request_fd, *stdio, *(kept or ())])
             except AgentError:
                 near.close()
                 raise
@@ -111,7 +113,7 @@ class Containment:
             return False
         return True
 
-    def _ask(self, descriptors: list[int]) -> None:
+    def _ask(self, message: bytes, descriptors: list[int]) -> None:
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
         with self._lock:
             for tries_left in reversed(range(_TRIES)):
@@ -119,7 +121,7 @@ class Containment:
                     raise AgentError("the runtime is ending; no agent is started any more")
                 try:
                     self._wake_spawner()
-                    self._control.sendmsg([LAUNCH], ancillary)
+                    self._control.sendmsg([message], ancillary)
                 except TimeoutError as error:
                     raise AgentError(
                         f"the spawner (process {self._spawner.pid}) has not answered for {_ANSWER_SECONDS:g} s"

@@ -132,7 +132,7 @@ class Git:
         plan = Plan(
             name=name,
             document=lambda: b"",
-            launcher=lambda stdio, current: self._containment.launch(
+            launcher=lambda stdio, current, _: self._containment.launch(
                 argv=[os.fsencode(word) for word in (*lock, PROGRAM, *arguments)],
                 env=self._env,
                 cwd=b"/",

@@ -3,7 +3,8 @@
 A process of its own, forked by the spawner. Whatever the agent starts, in whatever session or environment, is this
 process's child in the end, because it is a subreaper; so `ECHILD` is the proof that nothing is left. It needs nobody:
 the lease is kept here, on the boot clock, whether the runtime is frozen, cut off, hung or dead. Killed itself, it
-leaves its orphans to the spawner.
+leaves its orphans to the spawner. When the runtime is gone, what the agent has printed and nobody has read goes into
+a file, for the successor to read what it cost.
 """
 
 from __future__ import annotations
@@ -16,7 +17,19 @@ import socket
 import time
 
 from kora.agents import proc
-from kora.agents.wire import MESSAGE_BYTES, STARTED, TEXT_BYTES, EndedBy, Fate, Order, Report, Request, load_order
+from kora.agents.wire import (
+    CHUNK_BYTES,
+    MESSAGE_BYTES,
+    REST_BYTES,
+    STARTED,
+    TEXT_BYTES,
+    EndedBy,
+    Fate,
+    Order,
+    Report,
+    Request,
+    load_order,
+)
 
 _NOT_STARTED = 127
 _IDLE_SECONDS = 1.0
@@ -40,10 +53,14 @@ def _boot_seconds() -> float:
 class Guardian:
     """Runs one request to its end: `run` returns when the agent is gone with all its descendants."""
 
-    def __init__(self, lifeline: socket.socket, request: Request, stdio: tuple[int, int, int]) -> None:
+    def __init__(
+        self, lifeline: socket.socket, request: Request, stdio: tuple[int, int, int], kept: list[int] | None = None
+    ) -> None:
         self._lifeline = lifeline
         self._request = request
         self._stdio = stdio
+        self._kept = kept or []
+        self._kept_bytes = -1
         self._deadline = request.deadline
         self._lease_seconds = request.lease_seconds
         self._orphaned = False
@@ -70,12 +87,14 @@ class Guardian:
         while self._reap():
             self._hear()
             self._look_at_clock()
+            self._keep_unread()
             if self._killing:
                 proc.kill_all(os.getpid())
                 self._kill_looks += 1
             elif self._terminating_since is not None:
                 proc.terminate_all(os.getpid(), self._told)
             self._wait()
+        self._keep_unread()
         self._say(self._report().dump())
 
     def _start(self) -> None:
@@ -133,6 +152,25 @@ class Guardian:
             else:
                 self._begin_to_end(EndedBy.KILL)
                 self._killing = True
+
+    def _keep_unread(self) -> None:
+        """Once the runtime is gone, put into the file what is in the pipe, behind what the runtime has put there."""
+        if not self._orphaned or not self._kept:
+            return
+        pipe, file = self._kept
+        try:
+            if self._kept_bytes < 0:
+                # The runtime may have been about to.
+                os.ftruncate(file, os.lseek(file, 0, os.SEEK_CUR))
+                self._kept_bytes = 0
+            while self._kept_bytes < REST_BYTES:
+                moved = os.splice(pipe, file, CHUNK_BYTES, flags=os.SPLICE_F_NONBLOCK)
+                if not moved:
+                    return
+                self._kept_bytes += moved
+        except OSError:
+            # Nothing there now; or nothing can be kept, which is no reason not to end the agent.
+            return
 
     def _kill_at(self) -> float:
         """When the present lease leaves no more time, or the grace is over."""

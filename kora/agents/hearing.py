@@ -45,6 +45,10 @@ class Hearing(Protocol):
         """Since when the newest of its tool calls is in flight, on the boot clock; None when none is."""
 
     @property
+    def spent_usd(self) -> float | None:
+        """What it has told to have spent so far in this attempt; None before it has told anything."""
+
+    @property
     def ends_by(self) -> float | None:
         """When its program is to be ended, on the boot clock, since it has said its last word; None before."""
 
@@ -71,12 +75,17 @@ class Spoken:
         self._progress = progress
         self._operating = operating
         self._conversation = Conversation(operating)
-        self._warned = False
+        self._warned = self._warned_of_cost = False
 
     @property
     def tool_since(self) -> float | None:
         """Since when the newest of its operations is in flight."""
         return None if self._operating is None else self._operating.tool_since
+
+    @property
+    def spent_usd(self) -> float | None:
+        """The highest that its lines have told."""
+        return self._conversation.spent_usd
 
     def splitter(self) -> Splitter:
         """Lines as they are, cut where they are overlong."""
@@ -90,6 +99,9 @@ class Spoken:
         if conversation.not_understood is not None and not self._warned:
             self._warned = True
             logger.warning("%s: not understood, taken as output: %s", self._name, conversation.not_understood)
+        if conversation.odd_cost is not None and not self._warned_of_cost:
+            self._warned_of_cost = True
+            logger.warning("%s: no amount of money, not charged: %s", self._name, conversation.odd_cost)
         progressed = conversation.progress_lines > progressed_before or (bool(plain) and self._progress == "lines")
         return Heard(plain, plain, progressed)
 
@@ -103,6 +115,7 @@ class Unheeded:
     """What nobody listens to: it is kept, speaks to nobody, and is no progress."""
 
     tool_since: float | None = None
+    spent_usd: float | None = None
     ends_by: float | None = None
 
     def splitter(self) -> Splitter:

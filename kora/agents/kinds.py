@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kora.agents.callable import CallableAgent, CallableSettings
-from kora.agents.coding.agent import CodingAgent
+from kora.agents.coding.agent import CodingAgent, interpreter_of
 from kora.agents.coding.settings import CodingSettings
+from kora.agents.coding.squeeze import JsonLines
 from kora.agents.command import CommandAgent, CommandSettings, resolve_executable
 from kora.agents.deadlines import Deadlines
 from kora.agents.executor import Executor
 from kora.agents.git import LOCK_PROGRAM, PROGRAM, Git
+from kora.agents.lines import Conversation, LineSplitter, parsed
 from kora.agents.loading import load
 from kora.agents.verify import VerifiedAgent
 from kora.agents.workspaced import WorkspacedAgent
-from kora.domain.resolution import Outcome, StopReason
+from kora.domain.cost import amount_usd, most_usd
+from kora.domain.resolution import AgentResult, Outcome, Resolution, StopReason
 from kora.errors import AgentError
 
 if TYPE_CHECKING:
     from kora.agents.coding.hearing import Watcher
     from kora.agents.containment import Containment
+    from kora.agents.meter import Left, Meters
     from kora.agents.port import Agent, EndListener, Lease, Operations, RunningAgent
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
+    from kora.domain.cost import Caps
+
+logger = logging.getLogger(__name__)
 
 Spec = CommandSettings | CallableSettings | CodingSettings
 
@@ -73,6 +81,7 @@ def build(
     *,
     containment: Containment,
     state_dir: Path,
+    meters: Meters,
     time_source: TimeSource,
     watch: Watcher | None = None,
 ) -> Agents:
@@ -103,12 +112,19 @@ def build(
         inner: Agent
         match spec:
             case CommandSettings():
-                inner = CommandAgent(spec, containment, state_dir=state_dir, time_source=time_source)
+                inner = CommandAgent(spec, containment, state_dir=state_dir, meters=meters, time_source=time_source)
             case CodingSettings():
-                inner = CodingAgent(spec, containment, state_dir=state_dir, time_source=time_source, watch=watch)
+                inner = CodingAgent(
+                    spec, containment, state_dir=state_dir, meters=meters, time_source=time_source, watch=watch
+                )
             case CallableSettings():
                 inner = CallableAgent(
-                    spec, state_dir=state_dir, time_source=time_source, executor=executor, deadlines=deadlines
+                    spec,
+                    state_dir=state_dir,
+                    meters=meters,
+                    time_source=time_source,
+                    executor=executor,
+                    deadlines=deadlines,
                 )
         if not spec.verify:
             return inner
@@ -123,9 +139,31 @@ def build(
             time_source=time_source,
         )
 
-    agents = Agents(made, executor=executor, deadlines=deadlines, time_source=time_source)
-    agents.adopt(default, named)
+    agents = Agents(made, meters=meters, executor=executor, deadlines=deadlines, time_source=time_source)
+    agents.adopt(default, named, meters.caps)
     return agents
+
+
+def told_in(spec: Spec, printed: bytes) -> float | None:
+    """The highest that an attempt of this agent tells of its cost in what it printed, from the beginning of a line on.
+
+    Pure; None if it tells of none. A callable prints nothing to Kora.
+    """
+    match spec:
+        case CommandSettings():
+            conversation, plain = Conversation(), LineSplitter()
+            conversation.take([*plain.feed(printed), *plain.end()])
+            return conversation.spent_usd
+        case CodingSettings():
+            interpreter, lines = interpreter_of(spec), JsonLines()
+            told: float | None = None
+            for line in (*lines.feed(printed), *lines.end()):
+                if line.lstrip()[:1] == b"{" and (said := parsed(line.strip())) is not None:
+                    interpreter.take(said)
+                    told = most_usd(told, amount_usd(interpreter.spent_usd))
+            return told
+        case CallableSettings():
+            return None
 
 
 class Agents:
@@ -135,11 +173,13 @@ class Agents:
         self,
         make: Callable[[Spec], Agent],
         *,
+        meters: Meters,
         executor: Executor,
         deadlines: Deadlines,
         time_source: TimeSource,
     ) -> None:
         self._make = make
+        self._meters = meters
         self._specs: dict[str | None, Spec] = {}
         self._agents: dict[str | None, Agent] = {}
         self._former: tuple[Agent, ...] = ()
@@ -147,7 +187,7 @@ class Agents:
         self._deadlines = deadlines
         self._time_source = time_source
 
-    def adopt(self, default: Spec, named: Mapping[str, Spec]) -> None:
+    def adopt(self, default: Spec, named: Mapping[str, Spec], caps: Caps) -> None:
         """Attempts that start from now on are those of these agents; what runs goes on as it began.
 
         Raises:
@@ -163,18 +203,41 @@ class Agents:
         left = [agent for name, agent in self._agents.items() if agents.get(name) is not agent]
         self._former = (*(agent for agent in self._former if agent.lingering()), *left)
         self._specs, self._agents = specs, agents
+        self._meters.caps = caps
 
     def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
-        """Start one attempt of the ticket's agent; one that ends with a fault where there is no such agent."""
+        """Start one attempt of the ticket's agent; one that has ended where there is none, or no money is left."""
+        if why := self._meters.refusal(claim):
+            unbegun = AgentResult(resolution=Resolution.RELEASED, summary=why)
+            never_ran = NeverRan(Outcome(result=unbegun), self._time_source.boot_seconds())
+            on_end()
+            return never_ran
         name = claim.ticket.agent
         agent = self._agents.get(name)
         if agent is not None:
             return agent.start(claim, lease, on_end, operations)
-        never_ran = NeverRan(
-            f"there is no [agents.{name}] in this runtime's configuration", self._time_source.boot_seconds()
-        )
+        fault = f"there is no [agents.{name}] in this runtime's configuration"
+        never_ran = NeverRan(Outcome(fault=fault), self._time_source.boot_seconds())
         on_end()
         return never_ran
+
+    @property
+    def caps(self) -> Caps:
+        """What an attempt and a ticket may cost."""
+        return self._meters.caps
+
+    def cost_of(self, left: Left) -> float | None:
+        """What an attempt of a runtime that is gone has told of its cost; None if it has told of none."""
+        spec = self._specs.get(left.agent)
+        if spec is None:
+            attempt = left.key.work_attempt_id
+            logger.warning("there is no [agents.%s] any more to tell what attempt %s has cost", left.agent, attempt)
+            return left.spent_usd
+        return most_usd(left.spent_usd, told_in(spec, left.unheard))
+
+    def settled(self, work_attempt_ids: Sequence[str]) -> None:
+        """The ends of these attempts are on record, and what they have cost."""
+        self._meters.forget(work_attempt_ids)
 
     def lingering(self) -> frozenset[str]:
         """Tickets whose attempt is over though something of it still runs here."""
@@ -197,8 +260,8 @@ class NeverRan:
     timeout_seconds = 0.0
     stall_seconds = 0.0
 
-    def __init__(self, fault: str, started_at: float) -> None:
-        self.outcome: Outcome | None = Outcome(fault=fault)
+    def __init__(self, outcome: Outcome, started_at: float) -> None:
+        self.outcome: Outcome | None = outcome
         self.started_at = started_at
 
     def extend(self, lease: Lease) -> None:

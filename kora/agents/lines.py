@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import orjson
 from pydantic import ValidationError
 
+from kora.domain.cost import amount_usd, most_usd
 from kora.domain.resolution import AgentResult
 from kora.redact import of_this_process
 
@@ -94,6 +95,10 @@ class Conversation:
         self.not_understood: str | None = None
         """the first line that was meant for Kora and says nothing Kora knows"""
         self.progress_lines = 0
+        self.spent_usd: float | None = None
+        """the highest that it has told to have spent, on its way or at last"""
+        self.odd_cost: str | None = None
+        """the first line that says of a cost what is no amount of money"""
 
     def take(self, lines: list[bytes]) -> list[bytes]:
         """The lines that are plain output; the others are taken in."""
@@ -116,9 +121,11 @@ class Conversation:
         match said:
             case {"kora": "progress", "signal": str(signal)} if signal in _SIGNALS:
                 self.progress_lines += 1
+                self._take_cost(said, line)
                 return True
             case {"kora": "result"}:
                 self._take_result(said)
+                self._take_cost(said, line)
                 return True
             case {"kora": "operation"} if self._operating is not None:
                 understood = self._operating.take(said)
@@ -127,6 +134,13 @@ class Conversation:
             case {"kora": _} if self.not_understood is None:
                 self.not_understood = of_this_process().head(clean(line), _SHOWN_CHARACTERS)
         return False
+
+    def _take_cost(self, said: dict[str, Any], line: bytes) -> None:
+        told = said.get("cost_usd")
+        amount = amount_usd(told)
+        self.spent_usd = most_usd(self.spent_usd, amount)
+        if amount != told and self.odd_cost is None:
+            self.odd_cost = of_this_process().head(clean(line), _SHOWN_CHARACTERS)
 
     def _take_result(self, said: dict[str, Any]) -> None:
         fields = {name: storable(value) if isinstance(value, str) else value for name, value in said.items()}

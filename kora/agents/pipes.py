@@ -6,12 +6,13 @@ import contextlib
 import os
 import threading
 from collections import deque
+from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from kora.agents.wire import CHUNK_BYTES
 from kora.errors import AgentError
 
-CHUNK_BYTES: Final = 65_536
 UNREAD_BYTES: Final = 1_048_576
 _LEFT_OVER_BYTES: Final = 4 * 1_024 * 1_024
 
@@ -89,12 +90,15 @@ class Pipes:
         """Close the agent's ends here: it has its own now."""
         self._close(*self.theirs)
 
-    def read_left_over(self, descriptor: int) -> bytes:
-        """What still lies in a pipe whose writers are gone; bounded, should the agent have lent it to somebody else."""
+    def read_left_over(self, descriptor: int, read: Callable[[int], bytes] | None = None) -> bytes:
+        """What still lies in a pipe whose writers are gone; bounded, should the agent have lent it to somebody else.
+
+        `read` is how to read it, if not by `os.read`.
+        """
         chunks: list[bytes] = []
         room = _LEFT_OVER_BYTES
         with contextlib.suppress(BlockingIOError):
-            while room > 0 and (chunk := os.read(descriptor, CHUNK_BYTES)):
+            while room > 0 and (chunk := read(descriptor) if read else os.read(descriptor, CHUNK_BYTES)):
                 chunks.append(chunk)
                 room -= len(chunk)
         return b"".join(chunks)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from kora.domain.claim import Claim
+from kora.domain.cost import Caps
 from kora.domain.operation import OperationAnswer, OperationRequest
 from kora.domain.resolution import Outcome, StopReason
 
@@ -85,7 +86,7 @@ class RunningAgent(Protocol):
 
 
 class Agent(Protocol):
-    """A kind of agent, or several to choose from by the ticket, ready to be started any number of times."""
+    """A kind of agent, ready to be started any number of times."""
 
     def start(self, claim: Claim, lease: Lease, on_end: EndListener, operations: Operations) -> RunningAgent:
         """Start one attempt.
@@ -99,3 +100,14 @@ class Agent(Protocol):
 
         They must not be claimed by this runtime before it has.
         """
+
+
+class Agents(Agent, Protocol):
+    """All agents of a configuration, of which each attempt is given the one that its ticket names."""
+
+    @property
+    def caps(self) -> Caps:
+        """What an attempt and a ticket may cost; for any thread."""
+
+    def settled(self, work_attempt_ids: Sequence[str]) -> None:
+        """The ends of these attempts are on record, and what they have cost: nothing need be kept for that any more."""

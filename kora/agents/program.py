@@ -49,10 +49,11 @@ class Program:
         places: Mapping[str, str] | None = None,
         *,
         more: Sequence[str] = (),
+        kept: tuple[int, int] | None = None,
     ) -> socket.socket:
         """The lifeline of the program, run for this claim; arguments that are keys of `places` are replaced.
 
-        `more` are further arguments, taken as they are.
+        `more` are further arguments, taken as they are; `kept` see `Containment.launch`.
 
         Raises:
             AgentError: nothing was started.
@@ -74,6 +75,7 @@ class Program:
             stdio=stdio,
             grace_seconds=self._grace_seconds,
             lease=lease,
+            kept=kept,
         )
 
 

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Final
 
 from kora.agents.hearing import Stream
 from kora.agents.output import Output
-from kora.agents.pipes import CHUNK_BYTES, UNREAD_BYTES, Bell, Pipes
-from kora.agents.wire import MESSAGE_BYTES, STARTED, Fate, Report, load_report
+from kora.agents.pipes import UNREAD_BYTES, Bell, Pipes
+from kora.agents.wire import CHUNK_BYTES, MESSAGE_BYTES, STARTED, Fate, Report, load_report
 
 if TYPE_CHECKING:
     from kora.agents.dialogue import Dialogue
+    from kora.agents.meter import Meter
     from kora.agents.port import Lease
     from kora.clock import TimeSource
 
 LOOK_SECONDS: Final = 1.0
 """The boot clock runs on through a suspend and poll's does not: no wait is longer than this."""
 
-Launcher = Callable[[tuple[int, int, int], "Lease"], socket.socket]
+Kept = tuple[int, int] | None
+"""stdout's reading end, and the file in which what is left there is kept when the runtime is gone; None: it is not"""
+Launcher = Callable[[tuple[int, int, int], "Lease", Kept], socket.socket]
 """Starts the program on these three descriptors and hands back its lifeline; raises `AgentError`."""
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ class Plan:
     output: Output
     dialogue: Dialogue | None = None
     """of its operations; None: it has none"""
+    meter: Meter | None = None
+    """of what it tells to have spent; None: it tells nothing"""
     timeout_seconds: float = 0.0
     stall_seconds: float = 0.0
 
@@ -56,10 +61,12 @@ class Reader:
         bell: Bell,
         *,
         on_linger: Callable[[], None],
+        on_over_budget: Callable[[], None],
         time_source: TimeSource,
     ) -> None:
         self._plan = plan
         self._on_linger = on_linger
+        self._on_over_budget = on_over_budget
         self._time_source = time_source
         self._lifeline = lifeline
         self._pipes = pipes
@@ -85,7 +92,7 @@ class Reader:
                 elif descriptor == self._lifeline.fileno():
                     report = self._hear()
         for descriptor, stream in self._streams.items():
-            self._plan.output.feed(stream, self._pipes.read_left_over(descriptor))
+            self._feed(stream, self._pipes.read_left_over(descriptor, self._how_to_read(stream)))
         return report
 
     def _patience(self) -> int | None:
@@ -120,10 +127,23 @@ class Reader:
             self._poll.unregister(self._pipes.stdin)
 
     def _read(self, descriptor: int) -> None:
-        chunk = os.read(descriptor, CHUNK_BYTES)
-        self._plan.output.feed(self._streams[descriptor], chunk)
+        stream = self._streams[descriptor]
+        read = self._how_to_read(stream)
+        chunk = read(descriptor) if read else os.read(descriptor, CHUNK_BYTES)
+        self._feed(stream, chunk)
         if not chunk:
             self._poll.unregister(descriptor)
+
+    def _how_to_read(self, stream: Stream) -> Callable[[int], bytes] | None:
+        meter = self._plan.meter
+        return meter.read if meter is not None and stream == "stdout" else None
+
+    def _feed(self, stream: Stream, chunk: bytes) -> None:
+        """Have it heard, and what that says of its cost kept, before anything more is read."""
+        output, meter = self._plan.output, self._plan.meter
+        output.feed(stream, chunk)
+        if meter is not None and meter.tell(output.hearing.spent_usd):
+            self._on_over_budget()
 
     def _hear(self) -> Report | None:
         message = receive(self._lifeline)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
 from typing import Any, Final
 
@@ -53,6 +54,19 @@ def outcome_of(value: Any, last_output: str) -> Outcome:  # noqa: ANN401 - whate
         return Outcome(result=AgentResult(resolution=resolution, summary=last_output), last_output=last_output)
     fault = _fault_of(value, kind)
     return _junk(fault, last_output)
+
+
+def plain_number(value: Any) -> float | None:  # noqa: ANN401 - as above
+    """The value as a float, if it is a number, whatever its class has made of that; else None."""
+    kind = type(value)
+    if issubclass(kind, float):
+        return float.__float__(value)
+    if not issubclass(kind, int) or kind is bool:
+        return None
+    try:
+        return int.__float__(value)
+    except OverflowError:
+        return math.inf
 
 
 def _of_result(value: AgentResult, last_output: str) -> Outcome:

@@ -54,7 +54,7 @@ class Spawner:
 
     def _serve(self, control: socket.socket) -> None:
         descriptors = array.array("i")
-        room = socket.CMSG_SPACE(LAUNCH_DESCRIPTORS * descriptors.itemsize)
+        room = socket.CMSG_SPACE(max(LAUNCH_DESCRIPTORS.values()) * descriptors.itemsize)
         try:
             message, ancillary, _, _ = control.recvmsg(1, room, socket.MSG_CMSG_CLOEXEC)
         except ConnectionError:
@@ -70,7 +70,7 @@ class Spawner:
         lifeline = socket.socket(fileno=descriptors.pop(0))
         try:
             # The kernel passes fewer when this process may open no more.
-            self._fork(lifeline, list(descriptors), complete=len(descriptors) == LAUNCH_DESCRIPTORS - 1)
+            self._fork(lifeline, list(descriptors), complete=len(descriptors) == LAUNCH_DESCRIPTORS[message] - 1)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -98,10 +98,10 @@ class Spawner:
             for other in (self._control, *self._lifelines.values(), *(broken for broken, _ in self._broken)):
                 if other is not None:
                     other.close()
-            request_file, stdin, stdout, stderr = descriptors
+            request_file, stdin, stdout, stderr, *kept = descriptors
             request = load_request(os.pread(request_file, os.fstat(request_file).st_size, 0))
             os.close(request_file)
-            Guardian(lifeline, request, (stdin, stdout, stderr)).run()
+            Guardian(lifeline, request, (stdin, stdout, stderr), kept).run()
             os._exit(0)
         except BaseException as error:  # noqa: BLE001 - whatever it was, the spawner ends what this guardian leaves
             os.write(2, f"kora-guardian: {error!r}\n".encode(errors="replace"))

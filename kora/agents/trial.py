@@ -16,6 +16,8 @@ from kora.agents import records
 from kora.agents.containment import Containment
 from kora.agents.git import Git
 from kora.agents.kinds import build
+from kora.agents.meter import FOLDER as METERS
+from kora.agents.meter import Meters
 from kora.agents.port import Lease
 from kora.agents.workspaces import Fate, Sweep
 from kora.clock import from_us
@@ -149,7 +151,15 @@ def attempt(
         AgentError: the agent cannot be made.
     """
     with _room(time_source) as (folder, containment):
-        agents = build(spec, {}, containment=containment, state_dir=folder, time_source=time_source, watch=watch)
+        agents = build(
+            spec,
+            {},
+            containment=containment,
+            state_dir=folder,
+            meters=Meters(folder / METERS),
+            time_source=time_source,
+            watch=watch,
+        )
         ended = threading.Event()
         lease = Lease(time_source.boot_seconds() + times.lease_seconds, times.lease_seconds)
         running = agents.start(claim, lease, ended.set, Ledger(tell))

@@ -71,7 +71,7 @@ class VerifiedAgent:
             plan = Plan(
                 name=name,
                 document=lambda: b"",
-                launcher=lambda stdio, latest: self._program.launch(claim, stdio, latest),
+                launcher=lambda stdio, latest, _: self._program.launch(claim, stdio, latest),
                 output=Output(record, Unheeded(), self._time_source, kept_as=STREAM),
             )
             return Attempt(plan, current, self._time_source, on_check_end)

@@ -15,10 +15,16 @@ TEXT_BYTES = 4_000
 STARTED = b"\0"
 """A guardian's first word, said before it forks its agent: a lifeline that ends without it belongs to an agent that
 never was."""
+CHUNK_BYTES = 65_536
+REST_BYTES = 4 * 1_024 * 1_024
+"""of what an agent has printed, how much is kept for a successor when its runtime is gone"""
 LAUNCH = b"L"
 """Asks the spawner for a guardian. Goes with descriptors: the guardian's end of the lifeline, the request, stdin,
 stdout, stderr."""
-LAUNCH_DESCRIPTORS = 5
+LAUNCH_METERED = b"M"
+"""The same, with two more: stdout's reading end, and the file into which what is left there goes when the runtime is
+gone."""
+LAUNCH_DESCRIPTORS = {LAUNCH: 5, LAUNCH_METERED: 7}
 
 _ORDER = struct.Struct("=Bdd")
 _REPORT = struct.Struct("=BBi")

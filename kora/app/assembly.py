@@ -9,6 +9,10 @@ from loguru import logger
 
 from actors import tree
 from kora.agents import kinds
+from kora.agents.meter import FOLDER as METERS
+from kora.agents.meter import Meters
+from kora.app.predecessors import Predecessors
+from kora.config.cost import caps_of
 from kora.errors import StartError
 from kora.redact import of_this_process
 
@@ -49,20 +53,22 @@ def check_agents(settings: Settings) -> None:
             )
 
 
-def agents(settings: Settings, containment: Containment, time_source: TimeSource) -> kinds.Agents:
+def agents(settings: Settings, containment: Containment, runtime_id: str, time_source: TimeSource) -> kinds.Agents:
     """Every agent of the configuration, ready to be started."""
+    state_dir = settings.runtime.state_dir
     return kinds.build(
         settings.agent.spec(),
         _named(settings),
         containment=containment,
-        state_dir=settings.runtime.state_dir,
+        state_dir=state_dir,
+        meters=Meters(state_dir / METERS / runtime_id, caps_of(settings.cost)),
         time_source=time_source,
     )
 
 
 def adopt(settings: Settings, agents: kinds.Agents) -> None:
     """Attempts that start from now on are those of this configuration's agents."""
-    agents.adopt(settings.agent.spec(), _named(settings))
+    agents.adopt(settings.agent.spec(), _named(settings), caps_of(settings.cost))
 
 
 def longest_grace(settings: Settings) -> float:
@@ -83,7 +89,7 @@ def parts(
     agents: kinds.Agents,
     open_writer: Callable[[], Writer],
     open_reader: Callable[[], Reader],
-    predecessors: StateDir,
+    state_dir: StateDir,
     operators: Operators,
     time_source: TimeSource,
 ) -> tree.Parts:
@@ -93,7 +99,7 @@ def parts(
         lingering=agents.lingering,
         open_writer=open_writer,
         open_reader=open_reader,
-        predecessors=predecessors,
+        predecessors=Predecessors(state_dir, agents.cost_of),
         gate=operators.gate,
         serve=operators.serve,
         on_transition=operators.state.note,

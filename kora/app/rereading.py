@@ -22,7 +22,7 @@ _NEXT_START: Final = ("runtime.", "notify.", "admin.", "supervisor.max_retired")
 """how the keys begin that are only read when a runtime starts …"""
 _IN_THE_TREE: Final = "runtime.tick_seconds"
 """… but this one, which actors are given"""
-_AT_ONCE: Final = "control.drain_seconds"
+_AT_ONCE: Final = ("control.drain_seconds", "cost.attempt_usd", "cost.ticket_usd")
 _LOOK_SECONDS: Final = 0.1
 _AGENTS: Final = ("agent", "agents")
 
@@ -35,7 +35,7 @@ def lines(old: Settings, new: Settings, changes: Sequence[Change]) -> tuple[str,
     return (
         *(change.line() for change in changes),
         *(f"{agent}: changed for attempts that start from now on" for agent in agents),
-        *(f"{key}: changed" for key in keys if key == _AT_ONCE),
+        *(f"{key}: changed" for key in keys if key in _AT_ONCE),
         *(f"{key}: changed, and heeded with the next start" for key in later),
     )
 

@@ -106,7 +106,7 @@ class Runtime:
         containment = self._opened.enter_context(closing(Containment(lock_fd)))
         self._time = SystemTime()
         self._posts: dict[str, Post] = tree.posts(settings.workers.count)
-        self._agents = assembly.agents(settings, containment, self._time)
+        self._agents = assembly.agents(settings, containment, self.runtime_id, self._time)
         self._opened.callback(self._agents.close)
         self._opened.callback(self._end_agents)  # first of all, while whatever serves them is still there
         self._random = Random()
@@ -141,7 +141,7 @@ class Runtime:
             agents=self._agents,
             open_writer=self._open_writer,
             open_reader=self._store.reader,
-            predecessors=self._state_dir,
+            state_dir=self._state_dir,
             operators=self._operators,
             time_source=self._time,
         )

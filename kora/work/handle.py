@@ -27,13 +27,21 @@ class Work:
     `raise_if_lost()`, as often as you can, and return when it says so.
     """
 
-    __slots__ = ("_keep", "_steps")
+    __slots__ = ("_keep", "_spend", "_steps")
 
     def __init__(
-        self, claim: Claim, course: Course, ledger: Ledger, time_source: TimeSource, keep: Callable[[str], None]
+        self,
+        claim: Claim,
+        course: Course,
+        ledger: Ledger,
+        time_source: TimeSource,
+        *,
+        keep: Callable[[str], None],
+        spend: Callable[[object], None],
     ) -> None:
         self._steps = Steps(claim, course, ledger, time_source)
         self._keep = keep
+        self._spend = spend
 
     @property
     def attempt(self) -> int:
@@ -66,6 +74,14 @@ class Work:
     def tool_boundary(self) -> None:
         """Say that a tool call began or ended: progress, which prolongs the lease at the next heartbeat."""
         self._steps.mark()
+
+    def spent(self, usd: float) -> None:
+        """Say what this attempt has cost so far, altogether, in US dollars. The highest figure counts.
+
+        It is charged however the attempt ends, also when the runtime is killed. When it is more than an attempt may
+        cost (`cost.attempt_usd`), the attempt is `lost`. What is no amount of money is left out.
+        """
+        self._spend(usd)
 
     def log(self, text: str) -> None:
         """Keep the text with the attempt's output (`kora-actors ticket log`). It is no progress.

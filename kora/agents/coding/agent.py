@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from kora.agents.coding.settings import CodingSettings
     from kora.agents.coding.stream import Interpreter
     from kora.agents.containment import Containment
+    from kora.agents.meter import Meters
     from kora.agents.port import EndListener, Lease, Operations, RunningAgent
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
@@ -45,12 +47,14 @@ class CodingAgent:
         containment: Containment,
         *,
         state_dir: Path,
+        meters: Meters,
         time_source: TimeSource | None = None,
         environ: Mapping[bytes, bytes] | None = None,
         watch: Watcher | None = None,
     ) -> None:
         self._settings = settings
         self._state_dir = state_dir
+        self._meters = meters
         self._time_source = time_source or SystemTime()
         self._watch = watch
         self._program = Program(
@@ -71,13 +75,16 @@ class CodingAgent:
         hearing = CodingHearing(
             interpreter_of(settings), session, clock, grace_seconds=settings.grace_seconds, watch=self._watch
         )
-        arguments = arguments_of(settings, session.earlier)
+        arguments = arguments_of(_within(settings, self._meters.left_usd(claim)), session.earlier)
         plan = Plan(
             name=name,
             document=lambda: prompt_of(settings, claim, self._state_dir).encode(),
-            launcher=lambda stdio, current: self._program.launch(claim, stdio, current, more=arguments),
+            launcher=lambda stdio, current, kept: self._program.launch(
+                claim, stdio, current, more=arguments, kept=kept
+            ),
             output=Output(Record(plain_path(self._state_dir, claim.key.work_attempt_id), clock), hearing, clock),
             dialogue=dialogue,
+            meter=self._meters.meter(claim),
             timeout_seconds=settings.timeout_seconds,
             stall_seconds=settings.stall_seconds,
         )
@@ -106,6 +113,13 @@ def arguments_of(settings: CodingSettings, session_id: str | None) -> list[str]:
             return codex.arguments(settings, session_id)
         case "gemini":
             return gemini.arguments(settings, session_id)
+
+
+def _within(settings: CodingSettings, left_usd: float | None) -> CodingSettings:
+    """The settings with no greater budget than this; a program that can be told one keeps to it by itself."""
+    if not left_usd or 0 < settings.max_budget_usd <= left_usd:
+        return settings
+    return replace(settings, max_budget_usd=left_usd)
 
 
 def interpreter_of(settings: CodingSettings) -> Interpreter:

@@ -71,6 +71,11 @@ class ClaudeStream:
         self._resets_at: float | None = None
         self._is_out_of_quota = False
 
+    @property
+    def spent_usd(self) -> float | None:
+        """What the last closing word has told."""
+        return self._cost_usd
+
     def take(self, said: dict[str, Any]) -> Mark | None:
         """Take in a line; what progress it is, or None."""
         match said.get("type"):

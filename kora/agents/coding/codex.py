@@ -55,6 +55,17 @@ class CodexStream:
         self._word: dict[str, Any] | None = None
         self._usage: dict[str, Any] = {}
 
+    @property
+    def spent_usd(self) -> float | None:
+        """What the tokens of all turns so far come to, if the model has a price."""
+        usage = self._usage
+        return self._settings.cost_usd(
+            self._settings.model,
+            usage.get("input_tokens"),
+            usage.get("cached_input_tokens"),
+            usage.get("output_tokens"),
+        )
+
     def take(self, said: dict[str, Any]) -> Mark | None:
         """Take in a line; what progress it is, or None."""
         kind = said.get("type")
@@ -82,11 +93,7 @@ class CodexStream:
         else:
             error = dict_of(self._word.get("error"))
             closing = fault(text_of(error.get("message")) or self.trouble or "the turn failed, and did not say why")
-        model, usage = self._settings.model, self._usage
-        cost_usd = self._settings.cost_usd(
-            model, usage.get("input_tokens"), usage.get("cached_input_tokens"), usage.get("output_tokens")
-        )
-        return replace(closing, cost_usd=cost_usd, model=model or None)
+        return replace(closing, cost_usd=self.spent_usd, model=self._settings.model or None)
 
     def _item(self, kind: str, item: dict[str, Any]) -> Mark | None:
         what, status = text_of(item.get("type")), item.get("status")

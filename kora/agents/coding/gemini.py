@@ -80,6 +80,11 @@ class GeminiStream:
         self._denials = Denials()
         self._result: dict[str, Any] | None = None
 
+    @property
+    def spent_usd(self) -> float | None:
+        """What the last closing word has told, if each of its models has a price."""
+        return None if self._result is None else self._cost_usd(dict_of(self._result.get("stats")))
+
     def take(self, said: dict[str, Any]) -> Mark | None:
         """Take in a line; what progress it is, or None."""
         match said.get("type"):
@@ -109,7 +114,7 @@ class GeminiStream:
             closing = self._denials.judge(Closing(Resolution.COMPLETED, self._message.strip()))
         else:
             closing = self._failure(dict_of(self._result.get("error")), exit_code)
-        return replace(closing, cost_usd=self._cost_usd(stats), model=self._main_model(stats))
+        return replace(closing, cost_usd=self.spent_usd, model=self._main_model(stats))
 
     def _say(self, said: dict[str, Any]) -> None:
         content = said.get("content")

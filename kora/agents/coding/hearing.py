@@ -61,6 +61,11 @@ class CodingHearing:
         """When its grace after its closing word is over; None while it still works, or again."""
         return self._ends_by if self.tool_since is None else None
 
+    @property
+    def spent_usd(self) -> float | None:
+        """What the stream has told of its cost so far."""
+        return self._interpreter.spent_usd
+
     def splitter(self) -> Splitter:
         """Lines of JSON, of which overlong ones are shortened."""
         return JsonLines()

@@ -82,6 +82,10 @@ class Interpreter(Protocol):
     words: int
     """how many closing words it has said; the last counts"""
 
+    @property
+    def spent_usd(self) -> float | None:
+        """What it has told to have spent in this attempt, in US dollars; None while that is not known."""
+
     def take(self, said: dict[str, Any]) -> Mark | None:
         """Take in a line; what progress it is, or None."""
 

@@ -22,6 +22,8 @@ class Agent:
         self.lease = lease
         self.outcome = self.reason = self.ran_out_at = None
         self.asked = 0
+        self.cost_usd = (len(world.agents) + 1) / 100
+        """what it tells of its cost: no two alike"""
 
     def extend(self, lease):
         self.world.check_lease(self.claim, lease)
@@ -42,7 +44,8 @@ class Agent:
         self.end()
 
     def end(self):
-        self.outcome = Outcome(signal=15, stop_reason=self.reason) if self.reason else Outcome(exit_code=0)
+        code, signal = (None, 15) if self.reason else (0, None)
+        self.outcome = Outcome(exit_code=code, signal=signal, stop_reason=self.reason, spent_usd=self.cost_usd)
         # An agent's own thread does not die of whoever was to hear of its end.
         with suppress(CrashError):
             self._on_end()

@@ -18,10 +18,13 @@ WORKERS = worker_names(3)
 
 class NoPredecessors:
     def __init__(self):
-        self.gone, self.forgotten = (), []
+        self.gone, self.owing, self.forgotten = (), (), []
 
     def ended(self):
         return self.gone
+
+    def charges(self, runtime_ids):
+        return self.owing if runtime_ids else ()
 
     def forget(self, runtime_ids):
         self.forgotten += runtime_ids

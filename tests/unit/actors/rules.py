@@ -63,6 +63,8 @@ def drained(world):
     assert all(len(heard) == 1 for _, heard in world.answers), "not answered"
     assert world.ledger_believes() == frozenset()
     assert world.mirrored() is PrimaryState.READY
+    told = {agent.claim.key.work_attempt_id: agent.cost_usd for agent in world.agents}
+    assert world.shelf.charged == told, "what the agents have told of is not what was charged"
 
 
 def log_of_the_mirror(world):

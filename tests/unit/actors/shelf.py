@@ -43,6 +43,8 @@ class Shelf:
         self.events = {}
         self.history = []
         """how many claims were held after each change, and between them the transitions of the mirror"""
+        self.charged = {}
+        """by attempt"""
         self.incarnation = 0
         self.changes = 0
         self.faults = []
@@ -148,6 +150,8 @@ class Handle:
         result.operated += [self._operate(request) for request in turn.operate]
         for settlement in turn.settle:
             self._settle(settlement, result)
+        for charge in turn.charge:
+            self._charge(charge.key, charge.cost_usd)
         if turn.sweep:
             self._sweep(result)
         if turn.claim is not None:
@@ -196,7 +200,12 @@ class Handle:
                     assert is_completed is (agent.reason is None), "an end that was reached is written as another"
             row.attempt, row.over = None, is_completed
             row.ended.add(attempt)
+            if settlement.cost_usd is not None:
+                self._charge(settlement.key, settlement.cost_usd)
         (result.settled if attempt in row.ended else result.stale).append(settlement.key)
+
+    def _charge(self, key, cost_usd):
+        assert self.shelf.charged.setdefault(key.work_attempt_id, cost_usd) == cost_usd, "charged another time"
 
     def _sweep(self, result):
         for row in self.shelf.held():

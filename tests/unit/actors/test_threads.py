@@ -14,6 +14,7 @@ from actors.names import LEDGER, RUNTIME, worker_names
 from actors.supervision import Directory, Supervisor
 from kora.clock import SystemTime
 from kora.domain.control import ClaimPermission
+from kora.domain.cost import NO_CAPS
 from kora.domain.operation import OperationRequest, Step, Verdict
 from kora.domain.resolution import Outcome
 from tests.unit.actors.shelf import Shelf
@@ -107,6 +108,14 @@ class Everything:
 
     def ended(self):
         return ()
+
+    def charges(self, runtimes):
+        return ()
+
+    caps = NO_CAPS
+
+    def settled(self, attempts):
+        pass
 
     def forget(self, runtimes):
         pass

@@ -19,6 +19,7 @@ From the strike on, each time that everybody has said what there is to say, thes
   no gap, and tells of nothing that was not so at some moment.
 - Nothing is claimed later than five seconds after the store's permission has ended. Whatever an agent asks is answered
   once, and when that is written.
+- What an attempt has told of its cost is charged once, whoever writes its end or nobody; it is not acknowledged before.
 - The board is worked to its end. Told to drain, the runtime hears that nothing is left, and nothing is.
 - Whatever befalls the StateHolder, each ticket is claimed as often, and ends the same, as if nothing had.
 """

@@ -33,6 +33,7 @@ from actors.steering import ProviderRefused
 from actors.worker import Worker
 from kora.agents.port import Lease
 from kora.domain.claim import ClaimKey
+from kora.domain.cost import NO_CAPS, Caps
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
 from kora.domain.resolution import AgentResult, Outcome, Reason, Refusal, StopReason
 from kora.domain.state import DegradationReason
@@ -73,9 +74,15 @@ class Agents:
     timeout_seconds = 0.0
     stall_seconds = 0.0
 
+    caps = NO_CAPS
+
     def __init__(self, time):
         self.time = time
         self.started = []
+        self.on_record = []
+
+    def settled(self, work_attempt_ids):
+        self.on_record += work_attempt_ids
 
     def start(self, claim, lease, on_end, operations):
         attempt = Attempt(self, operations, on_end)
@@ -190,6 +197,31 @@ def test_a_lost_lease_kills_the_agent_and_nothing_is_to_be_written(place, stage,
     place.attempt.end(Outcome(signal=9, stop_reason=StopReason.LEASE_LOST))
     place.hear_inbox()
     assert stage.said(LEDGER) == [Ends((Ended(NAME, claim.key, None, 0.0),))]
+
+
+@pytest.mark.parametrize("cost", [None, 0.75])
+def test_what_a_lost_attempt_has_cost_goes_with_its_end_until_it_is_acknowledged(place, make_claim, cost):
+    claim = make_claim()
+    place.give(claim)
+    place.attempt.end(Outcome(signal=9, stop_reason=StopReason.LEASE_LOST, spent_usd=cost))
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert (ended.settlement, ended.cost_usd) == (None, cost)
+    place.man()
+    assert place.post.holdings()[1] == (ended,)
+    place.settled(claim)
+    assert place.post.holdings()[1] == ()
+    assert place.agents.on_record == [claim.key.work_attempt_id]
+
+
+def test_the_caps_are_those_of_the_agents(place, make_claim):
+    place.agents.caps = Caps(attempt_usd=0.5)
+    place.give(make_claim())
+    place.attempt.end(Outcome(exit_code=3, spent_usd=0.75))
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert ended.settlement.failure_count_by_reason == {Reason.OVER_LIMITS: 1}
+    assert ended.cost_usd is None, "it is in the settlement"
 
 
 def test_a_providers_refusal_is_told_to_control_and_the_attempt_is_forgiven(place, stage, make_claim):

@@ -13,6 +13,7 @@ from actors.post import Post
 from actors.steering import Recheck, Transition
 from actors.supervision import Directory, Seat, SupersededError
 from actors.tree import HELD_KEPT
+from kora.domain.cost import NO_CAPS
 from kora.domain.operation import OperationRequest, Step, Verdict
 from kora.domain.state import BOOTED, PrimaryState
 from kora.errors import IncarnationLostError
@@ -85,10 +86,19 @@ class World:
             agent.end()
         return agent
 
+    caps = NO_CAPS
+
+    def settled(self, attempts):
+        costly = {agent.claim.key.work_attempt_id for agent in self.agents}
+        assert costly.intersection(attempts) <= set(self.shelf.charged), "acknowledged before it was charged"
+
     def lingering(self):
         return frozenset()
 
     def ended(self):
+        return ()
+
+    def charges(self, runtimes):
         return ()
 
     def forget(self, runtimes):

@@ -15,11 +15,13 @@ import pytest
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
+from kora.agents.meter import FOLDER, Meters
 from kora.agents.port import Lease, RunningAgent
 from kora.agents.record import await_closed
 from kora.agents.records import read
 from kora.clock import SystemTime
 from kora.domain.claim import Claim
+from kora.domain.cost import NO_CAPS, Caps
 from kora.domain.resolution import Outcome
 from tests import claims
 from tests.operations import MemoryLedger
@@ -153,10 +155,12 @@ def start(containment: Containment, tmp_path: Path) -> Callable[..., Run]:
         lease: Lease | None = None,
         environ: dict[bytes, bytes] | None = None,
         ledger: MemoryLedger | None = None,
+        caps: Caps = NO_CAPS,
         **settings: Any,
     ) -> Run:
         chosen = CommandSettings(command=command, **{"workdir": tmp_path, "grace_seconds": 0.2, **settings})
-        agent = CommandAgent(chosen, containment, state_dir=tmp_path / "state", environ=environ)
+        meters = Meters(tmp_path / "state" / FOLDER / "runtime-1", caps)
+        agent = CommandAgent(chosen, containment, state_dir=tmp_path / "state", meters=meters, environ=environ)
         run = Run(threading.Event(), ledger=ledger or MemoryLedger())
         run.running = agent.start(claim or a_claim(), lease or a_lease(), run.on_end, run.ledger)
         return run

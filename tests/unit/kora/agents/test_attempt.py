@@ -25,7 +25,7 @@ def attempt_on(tmp_path):
     def makes(*scripts, before=None):
         lifelines = iter(scripts)
 
-        def launcher(_stdio, _lease):
+        def launcher(_stdio, _lease, _kept):
             near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             near.settimeout(0)
             next(lifelines)(near, far)

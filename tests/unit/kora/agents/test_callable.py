@@ -21,9 +21,11 @@ from kora.agents.call import Call
 from kora.agents.callable import CallableAgent, CallableSettings
 from kora.agents.deadlines import Deadlines
 from kora.agents.executor import Executor
+from kora.agents.meter import FOLDER, Meters, left_by
 from kora.agents.port import Lease, RunningAgent
 from kora.agents.record import await_closed, plain_path
 from kora.clock import SystemTime
+from kora.domain.cost import Caps
 from kora.domain.operation import Step, Verdict
 from kora.domain.resolution import AgentResult, Outcome, Resolution, StopReason, settle
 from kora.work import LeaseLostError
@@ -62,6 +64,7 @@ class Workshop:
 
     def __init__(self, state_dir, **settings):
         self.state_dir = state_dir
+        self.meters = Meters(state_dir / FOLDER / "runtime-1")
         self.executor, self.deadlines, self.ledger = Executor(), Deadlines(SystemTime()), MemoryLedger()
         self.agent = self.made(**settings)
 
@@ -69,6 +72,7 @@ class Workshop:
         made = CallableAgent(
             CallableSettings("a_callable:run", HERE, HERE, **{"grace_seconds": 0.05, **settings}),
             state_dir=self.state_dir,
+            meters=self.meters,
             time_source=time_source or SystemTime(),
             executor=executor or self.executor,
             deadlines=watched_by or self.deadlines,
@@ -241,7 +245,7 @@ class Word(str):
         (lambda: Resolution, "(a EnumType)"),
         (lambda: AgentResult.model_construct(resolution="fine"), "an AgentResult that is none: resolution: Input shou"),
         (AgentResult.model_construct, "an AgentResult that is none: resolution"),
-        (lambda: AgentResult.model_construct(resolution="completed", cost_usd=object()), "that is none: cost_usd"),
+        (lambda: AgentResult.model_construct(resolution="completed", summary=3), "that is none: summary"),
     ],
 )
 def test_junk_is_a_fault_that_says_what_came(shop, make, said):
@@ -952,3 +956,95 @@ def test_raced_by_every_end_at_once_it_ends_once(shop):
         assert outcome.stop_reason in (None, StopReason.DRAINED, StopReason.TIMED_OUT, StopReason.LEASE_LOST)
         assert shop.outcome(lambda ticket, work: None) == Outcome()
         assert len(run.ends) == 1
+
+
+# --- what it costs ---
+
+
+@pytest.mark.parametrize("then", [None, "failed_retryable", RuntimeError("gone wrong")])
+def test_what_it_says_to_have_spent_is_what_it_has_cost_however_it_ends(shop, then):
+    def act(ticket, work):
+        for usd in (0.25, 1, 0.5):
+            work.spent(usd)
+        if isinstance(then, Exception):
+            raise then
+        return then
+
+    assert shop.outcome(act).cost_usd == 1.0
+
+
+class Sly(float):
+    def __eq__(self, other):
+        raise ValueError
+
+    __ne__ = __lt__ = __le__ = __float__ = __eq__
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "odd", ["much", None, True, -1, float("nan"), float("inf"), [1], object()], ids=lambda odd: type(odd).__name__
+)
+def test_what_is_no_amount_of_money_is_left_out_and_told(shop, heard, odd):
+    def act(ticket, work):
+        work.spent(0.5)
+        work.spent(odd)
+
+    outcome = shop.outcome(act)
+    assert (outcome.raised, outcome.cost_usd) == (None, 0.5)
+    assert "no amount of money" in heard.next().getMessage()
+
+
+def test_a_number_of_its_own_making_is_the_number_that_it_is(shop):
+    outcome = shop.outcome(lambda ticket, work: work.spent(Sly(0.75)))
+    assert (outcome.raised, outcome.cost_usd) == (None, 0.75)
+
+
+def test_one_that_has_spent_more_than_it_may_is_to_end_and_its_own_word_counts_if_it_gives_one(shop):
+    shop.meters.caps = Caps(attempt_usd=1.0)
+
+    def act(ticket, work):
+        work.spent(1.0)
+        assert not work.lost
+        work.spent(1.01)
+        work.raise_if_lost()
+
+    outcome = shop.outcome(act)
+    assert (outcome.stop_reason, outcome.cost_usd) == (StopReason.OVER_BUDGET, 1.01)
+
+    def completes(ticket, work):
+        work.spent(2)
+        return Resolution.COMPLETED
+
+    assert resolution(shop.outcome(completes)) is Resolution.COMPLETED
+
+
+def test_what_it_has_told_is_kept_before_it_goes_on_until_its_end_is_on_record(shop):
+    seen = []
+
+    def act(ticket, work):
+        work.spent(0.5)
+        seen.extend(left_by(shop.state_dir, "runtime-1"))
+        return AgentResult(resolution=Resolution.COMPLETED, cost_usd=0.75)
+
+    run = shop.start(act)
+    run.wait()
+    assert [left.spent_usd for left in seen] == [0.5]
+    assert [left.spent_usd for left in left_by(shop.state_dir, "runtime-1")] == [0.75]
+    shop.meters.forget([run.claim.key.work_attempt_id])
+    assert list(left_by(shop.state_dir, "runtime-1")) == []
+
+
+def test_one_that_is_left_behind_has_cost_what_it_had_told_and_tells_no_more(shop, gate, heard):
+    def act(ticket, work):
+        work.spent(0.5)
+        gate.pass_through()
+        work.spent(5)
+
+    run = shop.start(act)
+    gate.wait_until_reached()
+    run.running.kill(StopReason.LEASE_LOST)
+    assert run.wait().cost_usd == 0.5
+    assert "has not returned" in heard.next().getMessage()
+    gate.open()
+    assert "returned at last" in heard.next().getMessage()
+    assert [left.spent_usd for left in left_by(shop.state_dir, "runtime-1")] == [0.5]

@@ -15,6 +15,7 @@ import pytest
 from kora.agents import record
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.containment import Containment
+from kora.agents.meter import Meters
 from kora.agents.record import RECORD_BYTES, await_closed
 from kora.domain.resolution import Outcome, Resolution, StopReason
 from tests.operations import MemoryLedger
@@ -72,7 +73,7 @@ def test_a_result_line_is_taken_and_the_last_valid_one_counts(start):
     [
         ('{"kora":"result"}', "resolution: Field required"),
         ('{"kora":"result","resolution":"done"}', "resolution: "),
-        ('{"kora":"result","resolution":"completed","cost_usd":-1}', "cost_usd: Input should be greater"),
+        ('{"kora":"result","resolution":"completed","summary":1}', "summary: Input should be a valid string"),
     ],
 )
 def test_a_malformed_result_line_is_a_protocol_fault_that_says_why(start, line, said):
@@ -197,13 +198,15 @@ def test_limits_are_the_configuration_s_and_nothing_lingers(start, containment, 
     run = start("/bin/true", timeout_seconds=5.0, stall_seconds=6.0)
     assert (run.timeout_seconds, run.stall_seconds, run.tool_since) == (5.0, 6.0, None)
     run.wait()
-    agent = CommandAgent(CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path)
+    agent = CommandAgent(
+        CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path, meters=Meters(tmp_path / "meters")
+    )
     assert agent.lingering() == frozenset()
 
 
 def test_an_agent_that_prints_nothing_leaves_no_file(start, tmp_path):
     start("/bin/true").wait()
-    assert not (tmp_path / "state").exists()
+    assert [path for path in (tmp_path / "state").rglob("*") if path.is_file()] == []
 
 
 def test_a_record_that_cannot_be_written_does_the_attempt_no_harm(start, tmp_path, caplog):
@@ -283,7 +286,9 @@ def test_a_nul_in_an_argument_is_a_fault(start):
 
 
 def test_a_listener_that_raises_does_no_harm(containment, tmp_path, caplog):
-    agent = CommandAgent(CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path)
+    agent = CommandAgent(
+        CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path, meters=Meters(tmp_path / "meters")
+    )
     called = threading.Event()
 
     def on_end():
@@ -324,7 +329,12 @@ def test_a_reader_that_fails_ends_its_agent_and_says_so(start, monkeypatch, leas
 def test_after_close_nothing_is_started(lock_path, tmp_path):
     with lock_path.open("w") as lock:
         containment = Containment(lock.fileno())
-        agent = CommandAgent(CommandSettings(("/bin/true",), tmp_path), containment, state_dir=tmp_path)
+        agent = CommandAgent(
+            CommandSettings(("/bin/true",), tmp_path),
+            containment,
+            state_dir=tmp_path,
+            meters=Meters(tmp_path / "meters"),
+        )
         assert containment.close()
     ended = threading.Event()
     attempt = agent.start(a_claim(), a_lease(), ended.set, MemoryLedger())

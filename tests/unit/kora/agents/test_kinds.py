@@ -9,9 +9,12 @@ import pytest
 from kora.agents.callable import CallableSettings
 from kora.agents.command import CommandSettings
 from kora.agents.kinds import build, check
+from kora.agents.meter import Left, Meters
 from kora.agents.port import Lease
 from kora.clock import SystemTime
+from kora.domain.cost import Caps
 from kora.domain.resolution import Resolution, StopReason, settle
+from kora.domain.ticket import Status
 from kora.errors import AgentError
 from tests.claims import a_claim
 from tests.operations import MemoryLedger
@@ -94,6 +97,7 @@ def agents(containment, tmp_path):
         },
         containment=containment,
         state_dir=tmp_path / "state",
+        meters=Meters(tmp_path / "meters"),
         time_source=SystemTime(),
     )
     yield made
@@ -152,6 +156,7 @@ def test_a_callable_that_cannot_be_loaded_is_refused_when_it_is_built(containmen
             {},
             containment=containment,
             state_dir=tmp_path,
+            meters=Meters(tmp_path / "meters"),
             time_source=SystemTime(),
         )
 
@@ -172,3 +177,23 @@ def test_what_lingers_of_any_agent_lingers(agents):
     agents._agents = {None: Lingers("a"), "one": Lingers("b", "c"), "other": Lingers()}
 
     assert agents.lingering() == {"a", "b", "c"}
+
+
+def test_a_ticket_that_has_cost_what_it_may_is_not_begun(agents):
+    agents.adopt(a_callable(), {}, Caps(ticket_usd=2.0))
+    ended = []
+    claim = a_claim()._replace(spent_micro_usd=2_000_000)
+    running = agents.start(
+        claim, Lease(SystemTime().boot_seconds() + 600.0, 600.0), lambda: ended.append(True), MemoryLedger()
+    )
+    assert ended == [True]
+    settlement = settle(claim, running.outcome, max_attempts=10, caps=agents.caps)
+    assert settlement.sea_status is Status.BLOCKED_NEEDS_OPERATOR
+    assert settlement.summary.startswith(
+        "waits for an operator: its attempts have cost 2.00 USD, where they may cost 2.00"
+    )
+
+
+def test_what_is_left_of_an_attempt_whose_agent_is_gone_is_what_was_heard(agents):
+    left = Left(a_claim().key, "removed", 0.5, b"unheard")
+    assert agents.cost_of(left) == 0.5

@@ -9,9 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+from kora.agents.command import CommandSettings
+from kora.agents.kinds import told_in
+from kora.agents.meter import left_by
 from kora.clock import SystemTime
 
-from .conftest import TANGLE_WORDS, WAIT_SECONDS, sh, tangle
+from .conftest import TANGLE_WORDS, WAIT_SECONDS, a_claim, sh, tangle
 
 ROOT = Path(__file__).parents[4]
 
@@ -59,6 +62,32 @@ def test_a_killed_runtime_leaves_nothing_and_its_lock_tells_when(runtime, leash,
     wait_for_exclusive_lock(lock_path)
     assert leash.is_free()
     assert psutil.wait_procs([spawner, *guardian], timeout=WAIT_SECONDS)[1] == []
+
+
+# A shell complains of what is ended under it, and of a killed runtime's stderr it would die.
+TELLS = """exec 2>/dev/null; trap 'echo "$3"; exit 0' TERM; echo "$2"; echo told >&9; while :; do sleep 0.02; done"""
+FREEZES = "kill -STOP $4; while grep -q '^State:.[RSD]' /proc/$4/task/*/status; do :; done"
+COST = '{"kora":"progress","signal":"tool_call_boundary","cost_usd":%s}'
+
+
+@pytest.mark.parametrize("unread", [False, True], ids=["read", "unread"])
+def test_what_a_killed_runtime_s_agent_told_of_its_cost_is_left_whether_it_was_read_or_not(
+    runtime, leash, lock_path, tmp_path, unread
+):
+    command = sh(f'exec 9>"$1"; echo up >&9; {TELLS}', str(leash.path), COST % 1.25, COST % 2.5)
+    if unread:
+        command = sh(f'exec 9>"$1"; echo up >&9; {FREEZES}; {TELLS}', *command[4:], "@")
+    process, _, _ = runtime(command, grace_seconds=WAIT_SECONDS)
+    leash.wait_for(2)
+    while not unread and next(left_by(tmp_path, "runtime-1")).spent_usd is None:
+        assert process.poll() is None
+    process.kill()
+    wait_for_exclusive_lock(lock_path)
+    [left] = left_by(tmp_path, "runtime-1")
+    assert left.key == a_claim().key
+    told = told_in(CommandSettings(command, tmp_path), left.unheard)
+    assert told == 2.5, "what it said last, when it was told to end"
+    assert unread is (left.spent_usd is None)
 
 
 def test_a_runtime_killed_with_its_spawner_leaves_nothing_either(runtime, leash, lock_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kora.agents.command import CommandAgent, CommandSettings
+from kora.agents.meter import Meters
 from kora.agents.port import RunningAgent
 from kora.agents.record import Record, plain_path
 from kora.agents.verify import VERIFY_BYTES, VerifiedAgent, last_output
@@ -62,7 +63,7 @@ def agent_with(containment, tmp_path):
     def makes(inner, *check, **settings):
         if isinstance(inner, tuple):
             chosen = CommandSettings(inner, tmp_path, grace_seconds=0.2)
-            inner = CommandAgent(chosen, containment, state_dir=tmp_path / "state")
+            inner = CommandAgent(chosen, containment, state_dir=tmp_path / "state", meters=Meters(tmp_path / "meters"))
         return VerifiedAgent(
             inner,
             check,

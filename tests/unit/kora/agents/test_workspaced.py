@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kora.agents.command import CommandAgent, CommandSettings
 from kora.agents.git import Git
+from kora.agents.meter import Meters
 from kora.agents.port import Lease
 from kora.agents.verify import VerifiedAgent
 from kora.agents.workspace import branch_of, existing, marked, workspace_for
@@ -40,7 +41,12 @@ def begin(containment, tmp_path):
         clock, state_dir = SystemTime(), tmp_path / "state"
 
         def make(folder):
-            inner = CommandAgent(CommandSettings(command, folder, grace_seconds=0.2), containment, state_dir=state_dir)
+            inner = CommandAgent(
+                CommandSettings(command, folder, grace_seconds=0.2),
+                containment,
+                state_dir=state_dir,
+                meters=Meters(state_dir / "meters"),
+            )
             if not verify:
                 return inner
             return VerifiedAgent(

@@ -61,7 +61,7 @@ def claim():
 
 @pytest.fixture
 def work(claim, course, ledger, clock, kept):
-    return Work(claim, course, ledger, clock, kept.append)
+    return Work(claim, course, ledger, clock, keep=kept.append, spend=lambda _: None)
 
 
 @pytest.fixture
@@ -410,7 +410,12 @@ def test_what_earlier_attempts_recorded_can_be_looked_at(work, ledger, course, c
         pass
     (row,) = ledger.rows.values()
     from_now_on = Work(
-        type(claim)(claim.key, claim.ticket, claim.holder, claim.lease_expires_at, (row,)), course, ledger, clock, print
+        type(claim)(claim.key, claim.ticket, claim.holder, claim.lease_expires_at, (row,)),
+        course,
+        ledger,
+        clock,
+        keep=print,
+        spend=print,
     )
 
     from_now_on.previous_operations().clear()

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from kora.agents.coding.agent import CodingAgent
+from kora.agents.meter import Meters
 from kora.clock import SystemTime
+from kora.domain.cost import NO_CAPS
 from kora.domain.resolution import settle
 from tests.operations import MemoryLedger
 from tests.unit.kora.agents.conftest import Run, a_claim, a_lease, containment, lock_path  # noqa: F401 - fixtures
@@ -23,7 +25,9 @@ REPLAY = Path(__file__).parent / "replay.py"
 def replay(containment, tmp_path):  # noqa: F811 - the fixture
     """Starts an attempt whose program replays this."""
 
-    def starts(recorded, *, end=None, seed=0, transcript=None, claim=None, ledger=None, lease=None, **settings):
+    def starts(
+        recorded, *, end=None, seed=0, transcript=None, claim=None, ledger=None, lease=None, caps=NO_CAPS, **settings
+    ):
         name, how = transcript or recorded.path, end or recorded.end
         program = tmp_path / "program"
         words = [sys.executable, "-I", "-S", REPLAY, name, seed, how]
@@ -37,6 +41,7 @@ def replay(containment, tmp_path):  # noqa: F811 - the fixture
             chosen,
             containment,
             state_dir=tmp_path / "state",
+            meters=Meters(tmp_path / "meters", caps),
             time_source=SystemTime(),
             watch=lambda _, mark: mark and marks.append(mark),
         )

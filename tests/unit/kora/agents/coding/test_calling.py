@@ -6,6 +6,7 @@ import pytest
 
 from kora.agents.coding.agent import arguments_of
 from kora.agents.coding.session import newest
+from kora.domain.cost import Caps
 from kora.domain.operation import Operation, OperationState
 from tests.claims import NOW
 from tests.unit.kora.agents.conftest import TICKET_ID, a_claim
@@ -45,6 +46,22 @@ def test_what_a_program_is_called_with(name, session_id, expected):
     said = arguments_of(BY_NAME[name].settings(**ALL), session_id)
 
     assert " ".join(said).split() == expected.replace("|", " ").split()
+
+
+@pytest.mark.parametrize(
+    ("own", "caps", "expected"),
+    [
+        (0.0, Caps(), None),
+        (0.0, Caps(attempt_usd=2.0), "2"),
+        (1.0, Caps(attempt_usd=2.0), "1"),
+        (3.0, Caps(attempt_usd=2.0, ticket_usd=10.0), "1"),
+    ],
+)
+def test_claude_is_told_what_the_attempt_may_cost(replay, asked, own, caps, expected):
+    claim = a_claim()._replace(spent_micro_usd=9_000_000)
+    replay(BY_NAME["claude_ok_partial"], claim=claim, caps=caps, max_budget_usd=own).wait()
+    said = asked()["arguments"]
+    assert (said[said.index("--max-budget-usd") + 1] if "--max-budget-usd" in said else None) == expected
 
 
 @pytest.mark.parametrize("name", ["claude_ok_partial", "codex_ok", "gemini_ok"])
