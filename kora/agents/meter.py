@@ -48,10 +48,8 @@ class Meters:
         return self.caps.left_usd(claim.spent_micro_usd)
 
     def refusal(self, claim: Claim) -> str:
-        """Why an attempt is not to be begun at all, if the ticket has cost too much before; else empty."""
-        if not self.caps.stops_ticket(claim.spent_micro_usd):
-            return ""
-        return f"not begun: {self.caps.said_of_ticket(claim.spent_micro_usd, None)}"
+        """What is to be said of an attempt that is not begun at all, since its ticket has cost too much; else empty."""
+        return "not begun" if self.caps.stops_ticket(claim.spent_micro_usd) else ""
 
     def meter(self, claim: Claim) -> Meter:
         """A meter for this attempt; nothing is written yet."""

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 BLOCKED_FOR_ATTEMPTS: Final = "max_attempts"
 """why a ticket waits for an operator that was attempted too often; three such within an hour are the retry ceiling"""
 
+BLOCKED_FOR_COST: Final = "ticket_usd"
+"""why one waits whose attempts have cost what they may"""
+
 
 class ClaimResult(StrEnum):
     """What a try to claim came to. Anything but `claimed` means: not ours."""

@@ -73,9 +73,10 @@ class Caps:
         return 0 < micro_usd(self.ticket_usd) <= spent_micro_usd + micro_usd(cost_usd or 0.0)
 
     def said_of_ticket(self, spent_micro_usd: int, cost_usd: float | None) -> str:
-        """In words, what the ticket's attempts have cost, this one included."""
+        """In words, that it waits for what its attempts have cost, this one included."""
         spent_usd = spent_micro_usd / MICRO_USD + (cost_usd or 0.0)
-        return f"its attempts have cost {spent_usd:.2f} USD, where they may cost {self.ticket_usd:.2f}"
+        may_usd = f"{self.ticket_usd:.2f}"
+        return f"waits for an operator: its attempts have cost {spent_usd:.2f} USD, where they may cost {may_usd}"
 
     def left_usd(self, spent_micro_usd: int) -> float | None:
         """What an attempt may cost at a ticket that has cost so much before; None: whatever it takes."""

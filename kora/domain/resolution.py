@@ -9,7 +9,7 @@ from typing import Annotated, Final, NamedTuple, assert_never
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, Claim, ClaimKey
+from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, BLOCKED_FOR_COST, Claim, ClaimKey
 from kora.domain.cost import NO_CAPS, Caps, amount_usd, most_usd
 from kora.domain.state import DegradationReason
 from kora.domain.ticket import TRIED_AGAIN, Status
@@ -187,10 +187,9 @@ def settle(
 ) -> Settlement | None:
     """What is to be written for an attempt that ended so; None when the lease is lost and nothing may be written.
 
-    One that has cost more than it may has failed by that, unless it leaves nothing to be tried again.
-
-    The counts come from the ticket as it was claimed: under the claim nobody else changes them. Whatever the agent said
-    goes through `redacted`, before it is cut.
+    One that has cost more than it may has failed by that, unless it leaves nothing to be tried again. The counts come
+    from the ticket as it was claimed: under the claim nobody else changes them. Whatever the agent said goes through
+    `redacted`, before it is cut.
     """
     if outcome.stop_reason is StopReason.LEASE_LOST:
         return None
@@ -206,15 +205,15 @@ def settle(
         if failures >= LOGICAL_FAILURES_MAX:
             resolution = Resolution.FAILED_TERMINAL
             summary = f"{summary} (failure {failures} of {LOGICAL_FAILURES_MAX}: given up)".lstrip()
-    status = _STATUSES[resolution._value_]
+    status, blocked_for = _STATUSES[resolution._value_], BLOCKED_FOR_ATTEMPTS
     is_forgiven = outcome.refusal is not None and verdict.reason is not Reason.OVER_LIMITS
     if status in TRIED_AGAIN and not is_forgiven and claim.attempts_counted >= max_attempts:
         status = Status.BLOCKED_NEEDS_OPERATOR
         summary = f"{summary} (attempt {claim.attempts_counted} of {max_attempts}: waits for an operator)".lstrip()
     if status in _COSTS_MORE and caps.stops_ticket(claim.spent_micro_usd, cost_usd):
-        status = Status.BLOCKED_NEEDS_OPERATOR
-        why = caps.said_of_ticket(claim.spent_micro_usd, cost_usd)  # first: what an agent says may be cut
-        summary = f"waits for an operator: {why}; {summary}".removesuffix("; ")
+        status, blocked_for = Status.BLOCKED_NEEDS_OPERATOR, BLOCKED_FOR_COST
+        # That first: what an agent says may be cut.
+        summary = f"{caps.said_of_ticket(claim.spent_micro_usd, cost_usd)}; {summary}".removesuffix("; ")
     result = outcome.result
     return Settlement(
         key=claim.key,
@@ -226,6 +225,7 @@ def settle(
         model_tier_used=redacted(result.model_tier) if result and result.model_tier else None,
         cost_usd=cost_usd,
         is_forgiven=is_forgiven,
+        blocked_for=blocked_for,
     )
 
 
