@@ -1,75 +1,135 @@
-"""Control says whether claiming is permitted."""
+"""Control says what may be claimed, and what must stop."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
 from actors.actor import KoraActor, handles
-from actors.messages import Tick
-from actors.names import POLLER, STATE_HOLDER
-from actors.steering import Permission, ProviderRefused, Recheck, Standing
-from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
-from kora.domain.state import DegradationReason
-from kora.errors import StoreError
+from actors.lookout import Lookout
+from actors.marks import next_marks
+from actors.messages import Held, Tick
+from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
+from actors.steering import (
+    Booted,
+    Bounds,
+    EndRuntime,
+    MarkCommands,
+    Permission,
+    ProviderRefused,
+    ProviderServed,
+    Recheck,
+    ResumeCredit,
+    Standing,
+    StoreAnswered,
+)
+from actors.verdicts import lines
+from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
+from kora.domain.cost import MICRO_USD, Ramp, Rung, month_of
+from kora.domain.permit import Grounds, Verdict, judge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from actors.ports import Gate
+    from actors.remembered import Remembered
     from actors.supervision import Seat
     from kora.clock import TimeSource
     from kora.store.port import Reader
+    from kora.store.steering import Steering
 
-_PAUSED = frozenset({DegradationReason.OPERATOR})
-_AT_FIRST = (ClaimPermission.NORMAL, frozenset[DegradationReason]())
-"""what a StateHolder takes to be so until it hears otherwise"""
+_NEVER: Final = (0, 0)
+_AT_FIRST: Final = Verdict(ClaimPermission.NORMAL, frozenset())
+"""what people, and a StateHolder, take to be so until they hear otherwise"""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the configuration says of it."""
+
+    drain_seconds: float
+    """how long what runs may go on at level 2"""
+    pool_micro_usd: int
+    """what all attempts of a month may cost; 0: no bound"""
+    ramp: Ramp
+    """how claims are made when a new month has ended a pause for cost"""
 
 
 class Control(KoraActor):
-    """Reads what may be claimed on every tick and passes it on, good for five seconds.
+    """Reads all that steers the work on every tick, judges it, and tells everybody what follows.
 
-    That is what the store says; and nothing while an operator has paused this runtime.
+    Fails closed: while the store cannot be read nothing may be claimed, and what stood before stands on. Nobody is
+    waited for; a permission is good for five seconds.
 
-    Fails closed: what cannot be read is not passed on, and the Poller's last permission runs out.
-
-    A provider's refusal is kept in mind, and shown; it changes nothing of what may be claimed.
-
-    Receives: `Tick`, `Recheck`, `ProviderRefused`.  Sends: `Permission` to the Poller, `Standing` to the StateHolder.
-    Owns: a reading handle.  On restart: reads again.
+    Receives: `Tick`, `Recheck`, `Booted`, `StoreAnswered`, `Held`, `ProviderRefused`, `ProviderServed`.
+    Sends: `Permission` to the Poller, `Bounds` to every Worker, `Standing` to the StateHolder, `MarkCommands` and
+    `ResumeCredit` to the Ledger, `EndRuntime` to the runtime.
+    Owns: a reading handle.
+    On restart: reads again; how the boot ended and which providers refuse is kept for it (`Remembered`).
     """
 
-    def __init__(self, seat: Seat, *, open_reader: Callable[[], Reader], gate: Gate, time_source: TimeSource) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        *,
+        open_reader: Callable[[], Reader],
+        gate: Gate,
+        holder: str,
+        workers: Sequence[str],
+        remembered: Remembered,
+        terms: Terms,
+        time_source: TimeSource,
+    ) -> None:
         super().__init__(seat)
-        self._open_reader = open_reader
+        self._lookout = Lookout(open_reader)
         self._gate = gate
+        self._holder = holder
+        self._workers = workers
+        self._remembered = remembered
+        self._terms = terms
         self._time = time_source
-        self._reader: Reader | None = None
-        self._unreadable = False
+        self._is_writable = True
+        self._answered = _NEVER
+        self._held: Held | None = None
         self._count = 0
-        self._told: tuple[ClaimPermission, frozenset[DegradationReason]] | None = None
-        self._refusals: dict[str | None, ProviderRefused] = {}
-        """the last of each agent's"""
+        self._closed_since: tuple[int, int] | None = None
+        """the version of the word by which the gate was closed; None while it is open"""
+        self._told = _AT_FIRST
 
     def facts(self) -> Mapping[str, object]:
-        """What it told last."""
-        permission, reasons = self._told or (None, frozenset())
+        """What it told last, and by what it goes."""
+        told, lookout = self._told, self._lookout
+        command, steering = lookout.command, lookout.steering
         return {
-            "permission": None if permission is None else permission.value,
-            "reasons": sorted(reasons),
-            "store_readable": not self._unreadable,
-            "refusals": {agent or "": _shown(refused) for agent, refused in list(self._refusals.items())},
+            "permission": told.permission.value if self._count else None,
+            "reasons": sorted(told.reasons),
+            "target": None if told.target is None else told.target.value,
+            "trigger": told.trigger,
+            "command_id": None if command is None else command.command_id,
+            "level": lookout.level.value,
+            "most": told.most,
+            "ramp_seconds": None if steering is None else steering.pool.ramp_seconds,
+            "rung": self._rung.value,
+            "spent_usd": None if steering is None else steering.pool.spent_micro_usd / MICRO_USD,
+            "watcher_seen_seconds": None if steering is None else steering.watcher_seen_seconds,
+            "is_booting": self._remembered.booted is None,
+            "store_readable": lookout.is_readable,
+            "store_writable": self._is_writable,
+            "refusals": self._remembered.refusals.facts(),
         }
 
     def on_start(self) -> None:
-        """Let the Poller begin without waiting for a tick."""
-        self._look()
+        """Let the Poller begin without waiting for a tick, if the boot is over."""
+        if self._remembered.booted is not None:
+            self._look()
 
     def on_stop(self) -> None:
         """Give the reading handle back."""
-        if self._reader is not None:
-            self._reader.close()
+        self._lookout.close()
+
+    # --- what it is told ---
 
     @handles(Tick)
     def _on_tick(self, _: Tick) -> None:
@@ -79,64 +139,176 @@ class Control(KoraActor):
     def _on_recheck(self, _: Recheck) -> None:
         self._look()
 
+    @handles(Booted)
+    def _on_booted(self, booted: Booted) -> None:
+        self._remembered.booted = booted
+        self._look()
+
+    @handles(StoreAnswered)
+    def _on_store_answered(self, message: StoreAnswered) -> None:
+        if message.version <= self._answered:
+            return
+        self._answered = message.version
+        if message.is_writable is not self._is_writable:
+            self._is_writable = message.is_writable
+            self._look()
+
+    @handles(Held)
+    def _on_held(self, held: Held) -> None:
+        if self._held is not None and held.version <= self._held.version:
+            return
+        was_at_rest, self._held = self._is_at_rest(), held
+        # A command, or a pause for cost, may have waited for nothing else.
+        if self._is_at_rest() and not was_at_rest:
+            self._look()
+
     @handles(ProviderRefused)
     def _on_provider_refused(self, message: ProviderRefused) -> None:
-        known = self._refusals.get(message.agent)
-        self._refusals[message.agent] = message
-        if known is not None and known.work_attempt_id == message.work_attempt_id:
+        now = self._time.boot_seconds()
+        until = self._remembered.refusals.refuse(message, now)
+        if until is None:
             return
-        refusal = message.refusal
         logger.warning(
-            "the provider of {} refused ({}), until {}: {}",
+            "the provider of {} refused ({}): nothing is claimed for {:.0f} s, then one attempt is to show whether it "
+            "serves again: {}",
             "the default agent" if message.agent is None else f"[agents.{message.agent}]",
-            refusal.reason.value,
-            "it serves again"
-            if refusal.until is None
-            else f"{max(0.0, refusal.until - self._time.boot_seconds()):.0f} s from now",
-            refusal.said,
+            message.refusal.reason.value,
+            until - now,
+            message.refusal.said,
         )
+        self._look()
+
+    @handles(ProviderServed)
+    def _on_provider_served(self, message: ProviderServed) -> None:
+        if self._remembered.refusals.serve(message, self._time.boot_seconds()):
+            logger.info("a provider that refused serves again")
+            self._look()
+
+    # --- what it knows ---
+
+    def _note(self, steering: Steering, now: float) -> None:
+        remembered = self._remembered
+        known, remembered.reset_at = remembered.reset_at, steering.reset_at or steering.now
+        if known is not None and steering.reset_at is not None and steering.reset_at > known:
+            # An operator has seen to it.
+            remembered.refusals.try_again(now)
+        if self._rung is Rung.HARD_STOP_100:
+            remembered.paused_month = steering.pool.month
+
+    @property
+    def _rung(self) -> Rung:
+        return self._lookout.rung(self._terms.pool_micro_usd)
+
+    def _is_at_rest(self) -> bool:
+        """Whether nothing is held, and nothing will be: so it was after the Ledger had heard that the gate is shut."""
+        held, since = self._held, self._closed_since
+        return held is not None and since is not None and held.permitted_by >= since and not held.attempts
+
+    def _grounds(self, now: float) -> Grounds:
+        booted, refusals = self._remembered.booted, self._remembered.refusals
+        grounds = Grounds(
+            is_readable=self._lookout.is_readable,
+            is_writable=self._is_writable,
+            level=self._lookout.level,
+            is_paused=self._gate.is_paused(),
+            is_booting=booted is None,
+            rung=self._rung,
+            holds_claims=not self._is_at_rest(),
+            refused=refusals.reasons(now),
+            probes=refusals.probes(now),
+        )
+        steering = self._lookout.steering
+        if steering is None:
+            return grounds
+        if booted is not None and (steering.reset_at is None or steering.reset_at <= booted.at):
+            grounds = replace(grounds, held_by_boot=booted.held_by, boot_trigger=booted.trigger)
+        return replace(
+            grounds,
+            granted=steering.granted,
+            has_ceiling=steering.has_ceiling,
+        )
+
+    # --- what it tells ---
 
     def _look(self) -> None:
         asked_at = self._time.boot_seconds()
-        if self._gate.is_paused():
-            self._tell_all(ClaimPermission.NONE, _PAUSED, asked_at)
-            return
-        permission = self._read()
-        if permission is not None:
-            self._tell_all(permission, frozenset(), asked_at)
-
-    def _read(self) -> ClaimPermission | None:
-        """What the store permits; None when it cannot be read."""
-        try:
-            if self._reader is None:
-                self._reader = self._open_reader()
-            permission = self._reader.steering().granted
-        except StoreError as error:
-            if not self._unreadable:
-                logger.warning("the claim permission cannot be read, so nothing is claimed: {}", error)
-            self._unreadable = True
-            return None
-        if self._unreadable:
-            logger.info("the claim permission can be read again")
-        self._unreadable = False
-        return permission
-
-    def _tell_all(self, permission: ClaimPermission, reasons: frozenset[DegradationReason], asked_at: float) -> None:
+        steering = self._lookout.steering if self._lookout.look(asked_at) else None
+        if steering is not None:
+            self._note(steering, asked_at)
+        verdict = judge(self._grounds(asked_at))
         self._count += 1
         version = (self.seat.generation, self._count)
-        self.tell(POLLER, Permission(version=version, permission=permission, until=asked_at + PERMISSION_SECONDS))
+        if verdict.permission is not ClaimPermission.NONE:
+            self._closed_since = None
+        elif self._closed_since is None:
+            self._closed_since = version
+        before, self._told = self._told, verdict
+        # The mirror first: that the work is paused is to stand in the log ahead of what follows from it.
+        self._tell_mirror(version, verdict, is_new=verdict != before)
+        self._tell_poller(version, verdict, asked_at)
+        self._tell_workers(version, verdict)
+        if steering is not None:
+            self._tell_ledger(steering)
+        self._tell_runtime()
+        for level, line in lines(before, verdict, self._lookout.steering):
+            logger.log(level, "{}", line)
+
+    def _tell_mirror(self, version: tuple[int, int], verdict: Verdict, *, is_new: bool) -> None:
         if self.seat.directory.is_served(STATE_HOLDER):
-            self.tell(STATE_HOLDER, Standing(version=version, permission=permission, reasons=reasons))
-        elif (self._told or _AT_FIRST) != (permission, reasons):
-            logger.debug("claim permission {} is not mirrored: holder not initialized", permission)
-        self._told = permission, reasons
+            standing = Standing(
+                version=version,
+                permission=verdict.permission,
+                reasons=verdict.reasons,
+                target=verdict.target,
+                trigger=verdict.trigger,
+            )
+            self.tell(STATE_HOLDER, standing)
+        elif is_new:
+            logger.debug("claim permission {} is not mirrored: holder not initialized", verdict.permission)
 
+    def _tell_poller(self, version: tuple[int, int], verdict: Verdict, asked_at: float) -> None:
+        permission = Permission(
+            version=version,
+            permission=verdict.permission,
+            until=asked_at + PERMISSION_SECONDS,
+            most=verdict.most,
+        )
+        self.tell(POLLER, permission)
 
-def _shown(refused: ProviderRefused) -> dict[str, object]:
-    refusal = refused.refusal
-    return {
-        "work_attempt_id": refused.work_attempt_id,
-        "reason": refusal.reason.value,
-        "said": refusal.said,
-        "until": refusal.until,
-    }
+    def _tell_workers(self, version: tuple[int, int], verdict: Verdict) -> None:
+        bounds = Bounds(
+            version=version,
+            level=self._lookout.level,
+            deadline=self._lookout.deadline(self._terms.drain_seconds),
+            ends_for_cost=verdict.ends_for_cost,
+            rung=self._rung,
+            probes=verdict.most is not None,
+        )
+        for worker in self._workers:
+            self.tell(worker, bounds)
+
+    def _tell_ledger(self, steering: Steering) -> None:
+        left = "" if self._held is None else ", ".join(f"attempt {each} is still held" for each in self._held.attempts)
+        marks = [
+            mark
+            for command in self._lookout.open_commands
+            for mark in next_marks(command, self._holder, now=steering.now, is_at_rest=self._is_at_rest(), left=left)
+        ]
+        if marks:
+            self.tell(LEDGER, MarkCommands(marks=tuple(marks)))
+        self._resume_credit(steering)
+
+    def _resume_credit(self, steering: Steering) -> None:
+        paused, pool = self._remembered.paused_month, steering.pool
+        if paused is None or paused >= pool.month:
+            return
+        if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
+            self._remembered.paused_month = None
+        else:
+            self.tell(LEDGER, ResumeCredit(ramp=self._terms.ramp))
+
+    def _tell_runtime(self) -> None:
+        command = self._lookout.command
+        if command is not None and command.level >= StopLevel.EXTERNAL_KILL:
+            said = f"{command.issuer}: {command.reason}"
+            self.tell(RUNTIME, EndRuntime(command_id=command.command_id, level=command.level, said=said))

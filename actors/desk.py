@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from actors.messages import Operate
 from actors.names import LEDGER
-from kora.domain.operation import OperationAnswer, OperationRequest, Verdict
+from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -19,7 +19,8 @@ class Desk:
     """Implements `Operations` for the attempts of one Worker name, one attempt at a time. For any thread.
 
     Each request is answered exactly once, and kept until then: the Worker tells the Ledger again what was not answered,
-    so that no crash and no outage loses one. What is asked for an attempt that is not the present one is answered LOST.
+    so that no crash and no outage loses one. What is asked for an attempt that is not the present one is answered LOST;
+    while a command lets no operation be begun, BEGIN is answered REFUSED here, and nobody else hears of it.
     """
 
     def __init__(self, worker: str) -> None:
@@ -27,6 +28,9 @@ class Desk:
         self._tell: Callable[[str, object], None] | None = None
         self._mutex = threading.Lock()
         self._attempt: str | None = None
+        self._closed = ""
+        """why no operation is begun; empty while they are"""
+        self._turned_away: set[str] = set()
         self._unanswered: dict[OperationRequest, list[OnAnswer]] = {}
 
     def connect(self, tell: Callable[[str, object], None]) -> None:
@@ -38,15 +42,29 @@ class Desk:
         with self._mutex:
             self._attempt = work_attempt_id
 
+    def admit(self, closed: str = "") -> None:
+        """From now on operations are begun, or, where it says why not, are not."""
+        self._closed = closed
+
+    def has_turned_away(self, work_attempt_id: str) -> bool:
+        """Whether this attempt asked to begin an operation and was refused that, while none were begun."""
+        return work_attempt_id in self._turned_away
+
     def submit(self, request: OperationRequest, on_answer: OnAnswer) -> None:
         """Ask, and return at once. `on_answer` may be called before this returns."""
         with self._mutex:
-            may_ask = request.claim.work_attempt_id == self._attempt
-            if may_ask:
+            attempt = request.claim.work_attempt_id
+            may_ask = attempt == self._attempt
+            closed = self._closed if may_ask and request.step is Step.BEGIN else ""
+            if closed:
+                self._turned_away.add(attempt)
+            elif may_ask:
                 # The same request twice is one question with one answer, which both hear.
                 self._unanswered.setdefault(request, []).append(on_answer)
         if not may_ask:
             on_answer(_lost(request))
+        elif closed:
+            on_answer(OperationAnswer(request, Verdict.REFUSED, reason=closed))
         elif self._tell is not None:
             self._tell(LEDGER, Operate(self._worker, (request,)))
 
@@ -77,6 +95,7 @@ class Desk:
         with self._mutex:
             if self._attempt in work_attempt_ids:
                 self._attempt = None
+            self._turned_away.difference_update(work_attempt_ids)
             if not self._unanswered:
                 return
             theirs = [request for request in self._unanswered if request.claim.work_attempt_id in work_attempt_ids]

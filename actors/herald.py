@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from loguru import logger
 
 from actors.messages import Held, Lost, Operated, Refreshed, Settled, Work
-from actors.names import HEARTBEAT, POLLER, RUNTIME, STATE_HOLDER
+from actors.names import CONTROL, HEARTBEAT, POLLER, RUNTIME, STATE_HOLDER
 from kora.agents.port import Lease
 from kora.domain.handback import unsettled
 from kora.domain.state import CLAIM_ACQUIRED, CLAIM_RELEASED, PrimaryState
@@ -100,7 +100,8 @@ class Herald:
         self._pending.news = False
         self._count += 1
         ordered = turn.claim.count if turn is not None and turn.claim is not None else 0
-        exhausted = result is not None and len(result.claims) < ordered
+        # One that the store's own gate has held up is no word about the board.
+        exhausted = result is not None and result.blocked_by is None and len(result.claims) < ordered
         if exhausted:
             self._pending.order = None
         attempts = self._roster.attempts
@@ -111,11 +112,13 @@ class Herald:
             next_eligible_in_seconds=result.next_eligible_in_seconds if result is not None else None,
             drained=draining and not (attempts or self._pending),
             claims_a_worker=self._roster.claims_a_worker,
+            permitted_by=self._pending.permitted_by,
         )
         self._speaker.tell(POLLER, held)
         # Whether anything is held is all that these have to know, and many such words may wait for them.
         brief = replace(held, attempts=frozenset(islice(attempts, 1)))
         self._mirror(brief)
+        self._speaker.tell(CONTROL, brief)
         # Last: the runtime ends when it hears that all is done, and nobody may be told after that.
         self._speaker.tell(RUNTIME, brief)
 

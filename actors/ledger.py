@@ -7,20 +7,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from loguru import logger
 
-from actors.actor import KoraActor, handles
-from actors.backoff import Backoff
+from actors.actor import handles
 from actors.gap import Gap
 from actors.herald import Herald
+from actors.intake import Intake
 from actors.messages import (
     Announce,
-    Append,
     Drain,
     Ended,
     Ends,
     Flush,
     Lost,
-    Operate,
-    Order,
     Poll,
     Refresh,
     Resume,
@@ -29,6 +26,7 @@ from actors.messages import (
     WhatRuns,
 )
 from actors.names import POLLER
+from actors.outage import Outage
 from actors.pending import Pending
 from actors.roster import Roster
 from kora.agents.port import GUARDED_SECONDS
@@ -47,15 +45,16 @@ if TYPE_CHECKING:
     from kora.store.port import Turn, Writer
 
 
-class Ledger(KoraActor):
+class Ledger(Intake):
     """One turn: everything that waits in the inbox, written in one transaction, and told only when that is committed.
 
     The store's troubles are met here and nowhere else: what could not be written stays pending and is tried again, with
     pauses; an outage costs no restart.
 
-    Receives: `Order`, `Operate`, `Ends`, `Refresh`, `Append`, `Announce`, `Tick`, `Drain`, `Resume`, `Flush`.
-    Sends: `Work`, `Operated`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder and
-    the runtime; `Poll` to the Poller.
+    Receives: `Order`, `Operate`, `Ends`, `Refresh`, `Append`, `Announce`, `MarkCommands`, `ResumeCredit`, `Tick`,
+    `Drain`, `Resume`, `Flush`.
+    Sends: `Work`, `Operated`, `Refreshed`, `Lost`, `Settled`, `WhatRuns` to Workers; `Held` to Poller, StateHolder,
+    Control and the runtime; `Poll` to the Poller; `StoreAnswered` to Control.
     Owns: the store's write handle, the roster of who works what.
     On restart: takes a new incarnation, which shuts its predecessor out, asks every Worker what it runs, and gives back
     what nobody has.
@@ -101,11 +100,11 @@ class Ledger(KoraActor):
         self._changed = False
         """somebody else has written: there may be new tickets, and claims may have been taken away"""
         self._draining = self._ending = False
-        self._backoff = Backoff()
+        self._outage = Outage(self)
 
     def facts(self) -> Mapping[str, object]:
         """What it holds and has yet to write, and how it stands with the store."""
-        own = {"backoff_seconds": self._backoff.seconds, "unsure": self._unsure, "draining": self._draining}
+        own = {"backoff_seconds": self._outage.seconds, "unsure": self._unsure, "draining": self._draining}
         return {"incarnation": self._incarnation, **own, **self._roster.facts(), **self._pending.facts()}
 
     def on_start(self) -> None:
@@ -131,7 +130,7 @@ class Ledger(KoraActor):
         self._now = self._time.boot_seconds()
         for message in batch:
             self.on_receive(message)
-        if not self._backoff.seconds:
+        if not self._outage.seconds:
             self._turn()
 
     def on_wake(self) -> None:
@@ -140,19 +139,11 @@ class Ledger(KoraActor):
 
     # --- what it is told ---
 
-    @handles(Order)
-    def _on_order(self, order: Order) -> None:
-        self._pending.order = order
-
     @handles(Refresh)
     def _on_refresh(self, refresh: Refresh) -> None:
         for key, progress_at in refresh.earned:
             if self._roster.given(key.work_attempt_id) is not None:
                 self._pending.refresh[key.work_attempt_id] = key, progress_at
-
-    @handles(Operate)
-    def _on_operate(self, operate: Operate) -> None:
-        self._pending.operate(operate)
 
     @handles(Ends)
     def _on_ends(self, ends: Ends) -> None:
@@ -176,10 +167,6 @@ class Ledger(KoraActor):
         if not self._pending.owe(ended.key, ended.cost_usd, ended.worker):
             self.tell(ended.worker, Settled((attempt,)))
 
-    @handles(Append)
-    def _on_append(self, append: Append) -> None:
-        self._pending.append(append.events)
-
     @handles(Announce)
     def _on_announce(self, announce: Announce) -> None:
         if announce.incarnation != self._incarnation:
@@ -198,6 +185,7 @@ class Ledger(KoraActor):
         self._pending.slept |= self._gap.tick(tick.now)
         self._pending.ticked = True
         self._pending.news = True
+        self._outage.tick()
         if tick.now >= self._doubts_at:
             self._unsure, self._doubts_at = True, math.inf
 
@@ -235,9 +223,7 @@ class Ledger(KoraActor):
         except StoreUnavailableError as error:
             self._back_off(error)
             return
-        if self._backoff.seconds:
-            logger.info("the store answers again")
-        self._backoff.end()
+        self._outage.end()
         self._predecessors.forget(returned)
         self._pending.clear()
         woken, self._changed = self._changed, False
@@ -313,8 +299,6 @@ class Ledger(KoraActor):
         self._pending.settle.setdefault(attempt, settlement)
 
     def _back_off(self, error: StoreUnavailableError) -> None:
-        if not self._backoff.seconds:
-            logger.warning("the store cannot be written, trying on: {}", error)
         # A commit whose answer was lost may have claimed tickets that nobody was told of.
         self._unsure = True
-        self.wake_at = self.seat.clock() + self._backoff.lengthen()
+        self.wake_at = self.seat.clock() + self._outage.lengthen(error)

@@ -67,7 +67,7 @@ class Describe(Message):
     ANSWERS: ClassVar[bool] = True
 
 
-# --- the Poller, the StateHolder and the runtime itself ---
+# --- the Poller, the StateHolder, Control and the runtime itself ---
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +85,8 @@ class Held:
     """the Ledger was told to drain, and nothing is held or left to be written"""
     claims_a_worker: int = 1
     """how many claims a Worker should have, as attempts went of late"""
+    permitted_by: tuple[int, int] = (0, 0)
+    """the version of the newest permission of which the Ledger had heard, by an order, when this was so"""
 
 
 # --- the Poller ---
@@ -107,6 +109,8 @@ class Order(Message):
 
     want: int
     permitted_until: float
+    permitted_by: tuple[int, int] = (0, 0)
+    """the permission's version; what was ordered by an older one is over"""
     is_critical_only: bool = False
 
 

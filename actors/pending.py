@@ -13,10 +13,13 @@ if TYPE_CHECKING:
 
     from actors.messages import Operate, Order
     from kora.domain.claim import ClaimKey
+    from kora.domain.control import CommandStatus, NewMark
+    from kora.domain.cost import Ramp
     from kora.domain.events import NewEvent
     from kora.domain.operation import OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
 
+_NEVER: Final = (0, 0)
 EVENTS_MAX: Final = 10_000
 """events kept while the store is away; beyond it the oldest go, for what waits must not grow without end"""
 
@@ -40,6 +43,11 @@ class Pending:
         """which Worker waits to hear that its attempt is settled, or charged"""
         self.order: Order | None = None
         """stands until it runs out or nothing is left to claim: so a place is filled in the turn that empties it"""
+        self.permitted_by = _NEVER
+        """by which permission the newest order was made"""
+        self.marks: dict[tuple[str, CommandStatus], NewMark] = {}
+        """how far this runtime has come with commands"""
+        self.resume_credit: Ramp | None = None
         self.ticked = False
         self.slept = False
         """nothing is swept in this turn: the refreshes that a suspend has held up come first"""
@@ -50,7 +58,7 @@ class Pending:
         self._events: deque[NewEvent] = deque(maxlen=EVENTS_MAX)
 
     def __bool__(self) -> bool:
-        return bool(self.refresh or self._operate or self.settle or self.charge or self._events)
+        return bool(self.refresh or self._operate or self.settle or self.charge or self._events or self.marks)
 
     def facts(self) -> dict[str, object]:
         """How much there is, for any thread."""
@@ -62,7 +70,17 @@ class Pending:
             "settlements": len(self.settle),
             "charges": len(self.charge),
             "events": len(self._events),
+            "marks": len(self.marks),
         }
+
+    def hear(self, order: Order) -> None:
+        """Let this order stand, unless it was made by an older permission than the last."""
+        if order.permitted_by >= self.permitted_by:
+            self.permitted_by, self.order = order.permitted_by, order
+
+    def mark(self, marks: Sequence[NewMark]) -> None:
+        """Keep these for the next turn; those on the way are kept beside the end, whoever says it first."""
+        self.marks.update({(mark.command_id, mark.status): mark for mark in marks})
 
     def append(self, events: Sequence[NewEvent]) -> None:
         """Keep these for the next turn."""
@@ -110,7 +128,7 @@ class Pending:
         """
         sweep = self.ticked and not self.slept
         claim = self._claim(places=places, held=held, except_tickets=except_tickets, now=now)
-        if not (self or sweep or claim or return_holders):
+        if not (self or sweep or claim or return_holders or self.resume_credit is not None):
             return None
         return Turn(
             refresh=tuple(
@@ -126,6 +144,8 @@ class Pending:
             sweep=sweep,
             claim=claim,
             append=tuple(self._events),
+            marks=tuple(self.marks.values()),
+            resume_credit=self.resume_credit,
             max_attempts=self._max_attempts,
         )
 
@@ -136,6 +156,8 @@ class Pending:
         self.settle.clear()
         self.charge.clear()
         self._events.clear()
+        self.marks.clear()
+        self.resume_credit = None
         self.ticked = self.slept = False
 
     def _claim(
@@ -148,4 +170,6 @@ class Pending:
             self.order = None
             return None
         count = min(order.want - held, places)
-        return ClaimOrder(count, self._lease_seconds, except_tickets()) if count > 0 else None
+        if count <= 0:
+            return None
+        return ClaimOrder(count, self._lease_seconds, except_tickets(), is_critical_only=order.is_critical_only)

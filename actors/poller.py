@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from actors.actor import KoraActor, handles
@@ -28,7 +29,8 @@ class Poller(KoraActor):
     for claims.
 
     Worked something: asks again at once. Found too little: sleeps a jittered interval, or until the next dated ticket
-    falls due, or until told to look. Without a permission it takes back the order that stands.
+    falls due, or until told to look, or until more is permitted than before. Without a permission it takes back the
+    order that stands.
 
     Receives: `Held`, `Permission`, `Poll`, `Tick`, `Drain`.  Sends: `Order` to the Ledger.  Owns: its schedule.
     On restart: asks anew; an order is a wish for a total, so that asking twice claims nothing twice.
@@ -57,6 +59,7 @@ class Poller(KoraActor):
             "held": self._held,
             "quiet_seconds": max(0.0, self._quiet_until - now),
             "permission": permission.permission.value,
+            "most": permission.most,
             "permitted_seconds": max(0.0, permission.until - now),
             "draining": self._draining,
         }
@@ -79,13 +82,16 @@ class Poller(KoraActor):
     def _on_permission(self, permission: Permission) -> None:
         if permission.version <= self._permission.version:
             return
-        opened = self._permission.permission is not ClaimPermission.NORMAL
-        self._permission = permission
-        if permission.permission is not ClaimPermission.NORMAL:
+        before, self._permission = self._permission, permission
+        if permission.permission is ClaimPermission.NONE:
             # Each time anew: a predecessor that wakes late may have said otherwise meanwhile.
-            self.tell(LEDGER, Order(want=0, permitted_until=permission.until))
-        elif opened:
+            self.tell(LEDGER, self._order(0))
+        elif _breadth(permission) > _breadth(before):
+            # It sleeps because nothing was found, and there may be more to be found now.
+            self._quiet_until = 0.0
             self._ask()
+        elif _breadth(permission) < _breadth(before):
+            self.tell(LEDGER, self._order(self._wanted()))
 
     @handles(Poll)
     def _on_poll(self, _: Poll) -> None:
@@ -107,8 +113,27 @@ class Poller(KoraActor):
         self._quiet_until = self._time.boot_seconds() + seconds
 
     def _ask(self) -> None:
-        now = self._time.boot_seconds()
-        permitted = self._permission.permission is ClaimPermission.NORMAL and now < self._permission.until
-        if self._draining or not permitted or now < self._quiet_until or self._held >= self._want:
+        now, want = self._time.boot_seconds(), self._wanted()
+        permitted = self._permission.permission is not ClaimPermission.NONE and now < self._permission.until
+        if self._draining or not permitted or now < self._quiet_until or self._held >= want:
             return
-        self.tell(LEDGER, Order(want=self._want, permitted_until=self._permission.until))
+        self.tell(LEDGER, self._order(want))
+
+    def _wanted(self) -> int:
+        most = self._permission.most
+        return self._want if most is None else min(self._want, most)
+
+    def _order(self, want: int) -> Order:
+        permission = self._permission
+        return Order(
+            want=want,
+            permitted_until=permission.until,
+            permitted_by=permission.version,
+            is_critical_only=permission.permission is ClaimPermission.CRITICAL_ONLY,
+        )
+
+
+def _breadth(permission: Permission) -> tuple[int, float]:
+    """How much it allows: of two, the greater one allows more."""
+    kinds = (ClaimPermission.NONE, ClaimPermission.CRITICAL_ONLY, ClaimPermission.NORMAL)
+    return kinds.index(permission.permission), math.inf if permission.most is None else permission.most

@@ -40,6 +40,8 @@ class Taken:
     """it never began, and its claim is over"""
     seconds: float | None = None
     """how long the attempt took behind which it waited too long"""
+    is_deferred: bool = False
+    """it never began, since the credit pool is used up"""
 
 
 class Post:
@@ -116,6 +118,12 @@ class Post:
             self._pass_over("its worker was restarted before it began")
             return self.agent
 
+    def admit(self, generation: int, no_operation: str) -> None:
+        """From now on operations are begun here, or, where it says why not, are not."""
+        with self._mutex:
+            if generation == self._generation:
+                self.desk.admit(no_operation)
+
     def unman(self, generation: int) -> None:
         """This generation begins nothing more; what waits is kept, for its successor to hand back."""
         with self._mutex:
@@ -156,11 +164,11 @@ class Post:
             self._advance(self._clock())
             return list(self._finished)
 
-    def give_back(self, generation: int, why: str, *, seconds: float | None = None) -> None:
+    def give_back(self, generation: int, why: str, *, seconds: float | None = None, is_deferred: bool = False) -> None:
         """What waits is finished unbegun."""
         with self._mutex:
             if generation == self._generation:
-                self._pass_over(why, seconds=seconds)
+                self._pass_over(why, seconds=seconds, is_deferred=is_deferred)
 
     def release(self, generation: int, work_attempt_id: str, why: str) -> RunningAgent | None:
         """An attempt that waited is finished unbegun. The agent that is to be ended, if it runs."""
@@ -223,13 +231,21 @@ class Post:
         ]
 
     def _pass_over(
-        self, why: str, *, only: str | None = None, is_lost: bool = False, seconds: float | None = None
+        self,
+        why: str,
+        *,
+        only: str | None = None,
+        is_lost: bool = False,
+        seconds: float | None = None,
+        is_deferred: bool = False,
     ) -> None:
         """What waits, or one attempt of it alone, is finished unbegun; the caller holds the mutex."""
         kept: deque[tuple[Claim, Lease]] = deque()
         for claim, lease in self._waiting:
             if only is None or claim.key.work_attempt_id == only:
-                self._finished.append(Taken(claim, unbegun=why, is_lost=is_lost, seconds=seconds))
+                self._finished.append(
+                    Taken(claim, unbegun=why, is_lost=is_lost, seconds=seconds, is_deferred=is_deferred)
+                )
             else:
                 kept.append((claim, lease))
         self._waiting = kept

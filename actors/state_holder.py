@@ -13,7 +13,7 @@ from actors.messages import Append, Flush, Held
 from actors.names import LEDGER
 from actors.steering import Standing, Transition
 from kora.domain.events import EventType, NewEvent
-from kora.domain.state import OperationalState, PrimaryState, mirror, standing, transition
+from kora.domain.state import COST_PAUSED, OperationalState, PrimaryState, mirror, standing, transition
 from kora.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Listener = Callable[[OperationalState, OperationalState, str], None]
 
 
 class StateHolder(KoraActor):
-    """Mirrors READY ↔ ACTIVE, and PAUSED while an operator wants it so; it is told, never asked, nothing waits for it.
+    """Mirrors READY ↔ ACTIVE, and PAUSED or STOPPED as Control tells it; it is told, never asked, nothing waits for it.
 
     A transition that is refused, or whose listener raises, is one WARNING and no more.
 
@@ -51,6 +51,8 @@ class StateHolder(KoraActor):
         self._has_booted = False
         """it has seen how the runtime began, or has adopted how it stands"""
         self._held = False
+        self._paused_by = ""
+        """what Control called the reason for which the state is where it is; empty while it names none"""
         self._listeners = (self._record, *listeners)
         self._show = show
 
@@ -87,15 +89,21 @@ class StateHolder(KoraActor):
         if message.version <= self._standing_version:
             return
         self._standing_version = message.version
-        change = standing(self._state, message.permission, message.reasons)
-        if change is None:
-            self._has_booted = True
-        elif self._has_booted:
+        change = standing(
+            self._state,
+            message.permission,
+            message.reasons,
+            target=message.target,
+            trigger=message.trigger,
+            paused_by=self._paused_by,
+        )
+        has_booted, self._has_booted = self._has_booted, True
+        if change is not None and has_booted:
             self._go(*change)
             self._follow()
-        else:
-            self._has_booted = True
+        elif change is not None:
             self._adopt(change[0])
+        self._paused_by = message.trigger if message.target is self._state.primary_state else ""
 
     @handles(Held)
     def _on_held(self, held: Held) -> None:
@@ -141,4 +149,7 @@ class StateHolder(KoraActor):
             "degradation_reasons": sorted(after.degradation_reasons),
             "trigger": trigger,
         }
-        self.tell(LEDGER, Append(events=(NewEvent(EventType.TRANSITIONED, payload),)))
+        events = [NewEvent(EventType.TRANSITIONED, payload)]
+        if after.primary_state is PrimaryState.PAUSED is not before.primary_state and trigger == COST_PAUSED:
+            events.append(NewEvent(EventType.PAUSED_COST_LIMIT, payload))
+        self.tell(LEDGER, Append(events=tuple(events)))

@@ -12,7 +12,7 @@ from pydantic import AwareDatetime, Field
 
 from actors.messages import ControlMessage, Message
 from kora.domain.control import ClaimPermission, NewMark, StopLevel
-from kora.domain.cost import Rung
+from kora.domain.cost import Ramp, Rung
 from kora.domain.resolution import Refusal
 from kora.domain.state import DegradationReason, PrimaryState
 
@@ -84,6 +84,12 @@ class MarkCommands(ControlMessage):
     marks: tuple[NewMark, ...]
 
 
+class ResumeCredit(ControlMessage):
+    """A new month has ended a pause for cost: what was deferred is eligible again, and claims are made one by one."""
+
+    ramp: Ramp
+
+
 # --- Workers ---
 
 
@@ -136,3 +142,5 @@ class EndRuntime(ControlMessage):
 
     command_id: str
     level: StopLevel
+    said: str
+    """who has ordered it, and why, for the log"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.admin import Admin
 from actors.clock import Clock
-from actors.control import Control
+from actors.control import Control, Terms
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from actors.names import (
@@ -29,6 +29,7 @@ from actors.names import (
 )
 from actors.poller import Poller
 from actors.post import Post
+from actors.remembered import Remembered
 from actors.state_holder import StateHolder
 from actors.supervision import ChildSpec, Restart, Strategy, SupervisedActor, SupervisorSpec
 from actors.worker import Worker
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from kora.admin.port import Served
     from kora.agents.port import Agents
     from kora.clock import TimeSource
+    from kora.domain.cost import Rung
     from kora.domain.state import OperationalState
+    from kora.domain.ticket import Ticket
     from kora.store.port import Reader, Writer
 
 HELD_KEPT: Final = 256
@@ -73,6 +76,14 @@ class Parts:
     """how long a tool call in flight counts as progress"""
     tick_seconds: float
     max_attempts: int
+    holder: str
+    """the runtime's id"""
+    remembered: Remembered
+    """the same one whenever the tree is made anew"""
+    terms: Terms
+    """what the configuration says of steering"""
+    downshift: Callable[[Rung, Ticket], str | None] = lambda _rung, _ticket: None
+    """which named agent does a ticket that names none, while so much of the credit pool is spent; None: the default"""
     redacted: Callable[[str], str] = str
     """what an agent says, without its secrets"""
     random: Random = field(default_factory=Random)
@@ -107,7 +118,7 @@ def supervision(parts: Parts, by_worker: Mapping[str, Post]) -> SupervisorSpec:
             _child(LEDGER, Ledger, _ledger(parts, tuple(by_worker)), parts),
             _supervisor(MIRROR, (mirror,), parts, restart="temporary"),
             _child(HEARTBEAT, Heartbeat, _heartbeat(parts), parts),
-            _child(CONTROL, Control, _control(parts), parts),
+            _child(CONTROL, Control, _control(parts, tuple(by_worker)), parts),
             _supervisor(WORKERS, workers, parts),
             _child(POLLER, Poller, _poller(parts, len(by_worker)), parts),
         ),
@@ -168,8 +179,16 @@ def _state_holder(parts: Parts) -> dict[str, Any]:
     return {"listeners": (parts.on_transition,), "show": parts.show_state}
 
 
-def _control(parts: Parts) -> dict[str, Any]:
-    return {"open_reader": parts.open_reader, "gate": parts.gate, "time_source": parts.time_source}
+def _control(parts: Parts, workers: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "open_reader": parts.open_reader,
+        "gate": parts.gate,
+        "holder": parts.holder,
+        "workers": workers,
+        "remembered": parts.remembered,
+        "terms": parts.terms,
+        "time_source": parts.time_source,
+    }
 
 
 def _heartbeat(parts: Parts) -> dict[str, Any]:
@@ -185,6 +204,7 @@ def _worker(parts: Parts, post: Post) -> dict[str, Any]:
         "agent": parts.agent,
         "post": post,
         "max_attempts": parts.max_attempts,
+        "downshift": parts.downshift,
         "redacted": parts.redacted,
         "tool_seconds": parts.tool_seconds,
         "tick_seconds": parts.tick_seconds,

@@ -8,12 +8,12 @@ from loguru import logger
 
 from actors.actor import KoraActor, handles
 from actors.ahead import AHEAD_PATIENCE_SECONDS
-from actors.gap import Gap
+from actors.endings import Endings
+from actors.limits import Limits
 from actors.messages import (
     AgentEnded,
     Announce,
     Drain,
-    Ended,
     Ends,
     Lost,
     Operate,
@@ -27,11 +27,10 @@ from actors.messages import (
     WhatRuns,
     Work,
 )
-from actors.names import CONTROL, HEARTBEAT, LEDGER
+from actors.names import HEARTBEAT, LEDGER
 from actors.post import Taken
-from actors.steering import ProviderRefused
-from kora.domain.handback import hand_back, pass_back
-from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason, settle
+from actors.steering import Bounds
+from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,7 +40,8 @@ if TYPE_CHECKING:
     from kora.agents.port import Agents, EndListener, Lease, RunningAgent
     from kora.clock import TimeSource
     from kora.domain.claim import Claim
-    from kora.domain.resolution import Outcome, Settlement
+    from kora.domain.cost import Rung
+    from kora.domain.ticket import Ticket
 
 _RING = AgentEnded()
 
@@ -50,11 +50,12 @@ class Worker(KoraActor):
     """Has the agents of the claims it is given run one after the other, watches their limits, and reports their ends.
 
     Never waits for an agent. What waits behind one that takes long is given back; so is all that waits when the Worker
-    drains or was restarted.
+    drains or was restarted, or when a command or the cost lets nothing begin.
 
-    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Tick`, `Drain`, `Resume`,
-    `Release`.
-    Sends: `Announce`, `Operate`, `Ends` to the Ledger; `Progress` to the Heartbeat; `ProviderRefused` to Control.
+    Receives: `Work`, `AgentEnded`, `Refreshed`, `Lost`, `Settled`, `Operated`, `WhatRuns`, `Bounds`, `Tick`, `Drain`,
+    `Resume`, `Release`.
+    Sends: `Announce`, `Operate`, `Ends` to the Ledger; `Progress` to the Heartbeat; `ProviderRefused`, `ProviderServed`
+    to Control.
     Owns: the claims at the name's post, and the running agent.
     On restart: ends the agent that runs at its post, gives back what had not begun, and announces what it has; refuses
     work that was given to its predecessor.
@@ -70,25 +71,23 @@ class Worker(KoraActor):
         tool_seconds: float,
         tick_seconds: float,
         time_source: TimeSource,
+        downshift: Callable[[Rung, Ticket], str | None] = lambda _rung, _ticket: None,
         redacted: Callable[[str], str] = str,
     ) -> None:
         super().__init__(seat)
         self._agent = agent
-        self._redacted = redacted
         self._post = post
-        self._max_attempts = max_attempts
-        self._tool_seconds = tool_seconds
+        self._downshift = downshift
+        self._limits = Limits(tool_seconds=tool_seconds, tick_seconds=tick_seconds)
+        self._endings = Endings(self, agent, post.desk, self._limits, max_attempts=max_attempts, redacted=redacted)
         self._time = time_source
-        self._gap = Gap(tick_seconds)
-        self._awake_since = float("-inf")
         self._incarnation = 0
         self._lost: dict[str, float] = {}
         """claims that are over though their `Work` has not come yet, and when that was heard"""
-        self._drain: Drain | None = None
 
     def facts(self) -> Mapping[str, object]:
         """What it is at, and what waits behind that."""
-        running, drain = self._post.running, self._drain
+        running, bounds = self._post.running, self._limits.bounds
         agent = None if running is None else running.agent
         return {
             "ticket_id": None if running is None else running.claim.key.ticket_id,
@@ -97,7 +96,9 @@ class Worker(KoraActor):
             "started_at": None if agent is None else agent.started_at,
             "progress_at": None if agent is None else agent.progress_at,
             "waiting": self._post.waiting,
-            "draining": drain is not None,
+            "draining": self._limits.drain is not None,
+            "level": bounds.level.value,
+            "rung": bounds.rung.value,
             "incarnation": self._incarnation,
         }
 
@@ -129,7 +130,7 @@ class Worker(KoraActor):
         generation = self.seat.generation
         begun: Sequence[Claim] = work.claims
         unbegun: Sequence[Taken] = ()
-        if self._lost or self._drain is not None:
+        if self._lost or self._limits.closed is not None:
             unbegun = [taken for claim in begun if (taken := self._not_to_begin(claim)) is not None]
             refused = {taken.claim.key for taken in unbegun}
             begun = [claim for claim in begun if claim.key not in refused]
@@ -180,9 +181,7 @@ class Worker(KoraActor):
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:
-        if self._gap.tick(tick.now):
-            # An agent that slept with the machine has not stalled.
-            self._awake_since = tick.now
+        self._limits.tick(tick.now)
         # No end is overlooked for want of its ring.
         self._go_on()
         running = self._post.running
@@ -190,12 +189,16 @@ class Worker(KoraActor):
         if running is None or agent is None:
             self.tell(HEARTBEAT, Progress(worker=self.seat.name))
         else:
-            progress_at = self._progress_at(agent, tick.now)
             progress = Progress(
-                worker=self.seat.name, key=running.claim.key, started_at=agent.started_at, progress_at=progress_at
+                worker=self.seat.name,
+                key=running.claim.key,
+                started_at=agent.started_at,
+                progress_at=self._limits.progress_at(agent, tick.now),
             )
             self.tell(HEARTBEAT, progress)
-            self._enforce_limits(agent, progress_at, tick.now)
+            if self._limits.is_served(agent):
+                self._endings.tell_served(running.claim)
+            self._enforce_limits(agent, tick.now)
             self._keep_patience(tick.now - running.began_at)
         # Work and ticks keep their order: what was sent before these words were heard has been handled by now.
         self._lost = {attempt: heard_at for attempt, heard_at in self._lost.items() if heard_at >= tick.now}
@@ -203,7 +206,7 @@ class Worker(KoraActor):
 
     @handles(Drain)
     def _on_drain(self, drain: Drain) -> None:
-        self._drain = drain
+        self._limits.drain = drain
         self._post.give_back(self.seat.generation, "the runtime was drained")
         agent = self._post.agent
         if agent is not None and drain.at_once:
@@ -212,8 +215,22 @@ class Worker(KoraActor):
 
     @handles(Resume)
     def _on_resume(self, _: Resume) -> None:
-        if self._drain is not None and not self._drain.is_final:
-            self._drain = None
+        drain = self._limits.drain
+        if drain is not None and not drain.is_final:
+            self._limits.drain = None
+
+    @handles(Bounds)
+    def _on_bounds(self, bounds: Bounds) -> None:
+        now, generation = self._time.boot_seconds(), self.seat.generation
+        if not self._limits.hear(bounds, now):
+            return
+        self._post.admit(generation, self._limits.no_operation)
+        closed, agent = self._limits.closed, self._post.agent
+        if closed is not None:
+            self._post.give_back(generation, closed.why, is_deferred=closed.is_deferred)
+            if agent is not None:
+                self._enforce_limits(agent, now)
+            self._go_on()
 
     @handles(Release)
     def _on_release(self, message: Release) -> None:
@@ -225,27 +242,21 @@ class Worker(KoraActor):
     def _not_to_begin(self, claim: Claim) -> Taken | None:
         if self._lost.pop(claim.key.work_attempt_id, None) is not None:
             return Taken(claim, is_lost=True)
-        return None if self._drain is None else Taken(claim, unbegun="the runtime was drained")
+        closed = self._limits.closed
+        return None if closed is None else Taken(claim, unbegun=closed.why, is_deferred=closed.is_deferred)
 
     def _start(self, claim: Claim, lease: Lease, on_end: EndListener) -> RunningAgent:
+        # On whichever thread the attempt before it has ended.
+        name = None if claim.ticket.agent else self._downshift(self._limits.bounds.rung, claim.ticket)
+        if name is not None:
+            self._endings.named[claim.key.work_attempt_id] = name
+            claim = claim._replace(ticket=claim.ticket.model_copy(update={"agent": name}))
         return self._agent.start(claim, lease, on_end, self._post.desk)
 
-    def _progress_at(self, agent: RunningAgent, now: float) -> float | None:
-        """The agent's last progress. A tool call in flight counts as progress, but not for ever."""
-        progress_at, tool_since = agent.progress_at, agent.tool_since
-        if tool_since is None:
-            return progress_at
-        in_tool = min(now, tool_since + self._tool_seconds)
-        return in_tool if progress_at is None else max(progress_at, in_tool)
-
-    def _enforce_limits(self, agent: RunningAgent, progress_at: float | None, now: float) -> None:
-        timeout, stall = agent.timeout_seconds, agent.stall_seconds
-        if self._drain is not None and now >= self._drain.deadline:
-            agent.stop(StopReason.DRAINED)
-        elif timeout and now - agent.started_at >= timeout:
-            agent.stop(StopReason.TIMED_OUT)
-        elif stall and now - max(agent.started_at, progress_at or 0.0, self._awake_since) >= stall:
-            agent.stop(StopReason.STALLED)
+    def _enforce_limits(self, agent: RunningAgent, now: float) -> None:
+        reason = self._limits.end_of(agent, now)
+        if reason is not None:
+            agent.stop(reason)
 
     def _keep_patience(self, seconds: float) -> None:
         if seconds > AHEAD_PATIENCE_SECONDS and self._post.waiting:
@@ -258,35 +269,11 @@ class Worker(KoraActor):
         finished = self._post.advance(generation)
         if not finished:
             return
-        ends = [self._end_of(taken) for taken in finished]
+        ends = [self._endings.of(taken) for taken in finished]
         if self._post.report(generation, ends):
             # In the same lane, so that what an attempt asked is written ahead of its end.
             self._ask_again()
             self.tell(LEDGER, Ends(tuple(ends)))
-
-    def _end_of(self, taken: Taken) -> Ended:
-        claim, agent, settlement = taken.claim, taken.agent, None
-        if agent is None:
-            if taken.is_doubtful:
-                settlement = hand_back(claim, taken.unbegun, max_attempts=self._max_attempts)
-            elif not taken.is_lost:
-                settlement = pass_back(claim, taken.unbegun)
-            return Ended(self.seat.name, claim.key, settlement, taken.seconds)
-        outcome = agent.outcome
-        if outcome is None:
-            text = f"{self.seat.name}: an end was announced, but nothing has ended"
-            raise RuntimeError(text)
-        settlement = self._settlement(claim, outcome)
-        seconds = None if taken.ended_at is None else taken.ended_at - taken.began_at
-        return Ended(self.seat.name, claim.key, settlement, seconds, None if settlement else outcome.cost_usd)
-
-    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement | None:
-        if outcome.refusal is not None:
-            refused = ProviderRefused(
-                agent=claim.ticket.agent, work_attempt_id=claim.key.work_attempt_id, refusal=outcome.refusal
-            )
-            self.tell(CONTROL, refused)
-        return settle(claim, outcome, max_attempts=self._max_attempts, caps=self._agent.caps, redacted=self._redacted)
 
     def _ask_again(self) -> None:
         requests = self._post.desk.unanswered()

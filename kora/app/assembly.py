@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from actors import tree
+from actors.control import Terms
 from kora.agents import kinds
 from kora.agents.meter import FOLDER as METERS
 from kora.agents.meter import Meters
 from kora.app.predecessors import Predecessors
 from kora.config.cost import caps_of
+from kora.domain.cost import Ramp, micro_usd
 from kora.errors import StartError
 from kora.redact import of_this_process
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from actors.remembered import Remembered
     from kora.agents.containment import Containment
     from kora.app.operators import Operators
     from kora.clock import TimeSource
@@ -91,6 +94,8 @@ def parts(
     open_reader: Callable[[], Reader],
     state_dir: StateDir,
     operators: Operators,
+    holder: str,
+    remembered: Remembered,
     time_source: TimeSource,
 ) -> tree.Parts:
     """What the actors are made of."""
@@ -112,6 +117,9 @@ def parts(
         tool_seconds=settings.heartbeat.tool_seconds,
         tick_seconds=_tick_seconds(settings),
         max_attempts=settings.control.max_attempts,
+        holder=holder,
+        remembered=remembered,
+        terms=_terms(settings),
         redacted=of_this_process(),
         strategy=settings.supervisor.strategy,
         max_restarts=settings.supervisor.max_restarts,
@@ -139,6 +147,16 @@ def allow_descriptors(workers: int, connections: int) -> None:
 
 def _named(settings: Settings) -> dict[str, kinds.Spec]:
     return {name: agent.spec() for name, agent in settings.agents.items()}
+
+
+def _terms(settings: Settings) -> Terms:
+    """What steers by numbers."""
+    cost = settings.cost
+    return Terms(
+        drain_seconds=settings.control.drain_seconds,
+        pool_micro_usd=micro_usd(cost.pool_usd),
+        ramp=Ramp(cost.ramp_seconds, cost.ramp_interval_seconds),
+    )
 
 
 def _tick_seconds(settings: Settings) -> float:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from kora.config import Settings
 
 _LOOK_SECONDS: Final = 0.1
+_STOPPED_CODE: Final = 5
+"""ended by a command of level 4 or 5"""
 _RETRY_SECONDS: Final = 1.0
 """the pause before a server out of reach is tried again; each is twice the one before"""
 _RETRY_MAX_SECONDS: Final = 30.0
@@ -74,7 +76,15 @@ def _work(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle:
         settings.workers.count,
     )
     runtime.start()
-    while not signals.count and not runtime.wait(_LOOK_SECONDS):
+    code = _serve(runtime, settings, signals, until_idle=until_idle)
+    if runtime.is_stopped:
+        runtime.obey()
+        return _STOPPED_CODE
+    return code
+
+
+def _serve(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle: bool) -> int:
+    while not signals.count and not runtime.is_stopped and not runtime.wait(_LOOK_SECONDS):
         if signals.hung_up():
             _update(runtime, settings.path)
         if until_idle and runtime.is_idle():

@@ -9,16 +9,18 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
 from loguru import logger
 
 from actors import tree
-from actors.messages import Append, Drain, Flush, Held
-from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
+from actors.messages import Append
+from actors.names import CONTROL, LEDGER, STATE_HOLDER
 from actors.post import Post
-from actors.steering import Transition
+from actors.remembered import Remembered
+from actors.steering import Booted, Transition
 from actors.supervision import (
     CommandTimeoutError,
     Directory,
@@ -32,6 +34,7 @@ from kora.agents.containment import Containment
 from kora.agents.record import await_closed
 from kora.app import assembly, reports, rereading
 from kora.app.beside import Beside
+from kora.app.ending import ABORT_SECONDS, Ending
 from kora.app.idleness import Idleness
 from kora.app.operators import Operators
 from kora.clock import SystemTime
@@ -49,10 +52,7 @@ if TYPE_CHECKING:
     from kora.store.port import Writer
     from kora.store.views import Outstanding
 
-ABORT_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.1
 _START_SECONDS: Final = 30.0
-_FLUSH_SECONDS: Final = 2.0
 _RECORDS_SECONDS: Final = 5.0
 """for what the last agents printed to be compressed; what is left plain is the next sweep's"""
 _SWITCH_SECONDS: Final = 0.0005
@@ -62,8 +62,6 @@ _YOUNG_OBJECTS: Final = 20_000
 
 Plan = Callable[[tree.Parts, Mapping[str, Post]], SupervisorSpec]
 """the tree, made from its parts and the Workers' posts"""
-
-_OVERRUN: Final = "agents are still there although every grace is over: they are ended now"
 
 
 class Runtime:
@@ -78,7 +76,7 @@ class Runtime:
         self._plan = plan
         self._opened = ExitStack()
         self._failure: Report | None = None
-        self._held: Held | None = None
+        self._remembered = Remembered()
         try:
             self._open()
         except BaseException:
@@ -126,8 +124,12 @@ class Runtime:
 
     def _supervise(self) -> None:
         self._directory = Directory()
-        self._inbox = self._directory.declare(RUNTIME)
-        self._generation = self._inbox.attach()
+        self._ending = Ending(
+            self._directory,
+            posts=lambda: self._posts,
+            has_failed=lambda: self._wait(0.0),
+            time_source=self._time,
+        )
         self._supervisor = Supervisor(
             self._tree(self._settings, self._posts),
             self._directory,
@@ -143,6 +145,8 @@ class Runtime:
             open_reader=self._store.reader,
             state_dir=self._state_dir,
             operators=self._operators,
+            holder=self.runtime_id,
+            remembered=self._remembered,
             time_source=self._time,
         )
         # The same one whenever it is asked for, so that the Poller stays as it is.
@@ -157,8 +161,17 @@ class Runtime:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def start(self) -> None:
-        """Start every actor. Raises `StartError` when the supervisor gives up on one."""
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a command of level 4 or 5 wants it to end; see `obey`."""
+        return self._ending.order is not None
+
+    def start(self, booted: Booted | None = None) -> None:
+        """Start every actor. Raises `StartError` when the supervisor gives up on one.
+
+        `booted` says how the boot gates have ended; without it, all have passed.
+        """
+        booted = booted or Booted(at=datetime.now(UTC))
         sys.setswitchinterval(_SWITCH_SECONDS)
         # What is there now stays: there is no use in looking through it for garbage again and again.
         gc.freeze()
@@ -166,8 +179,11 @@ class Runtime:
         if (pause := self._state_dir.paused()) is not None:
             logger.warning("paused {}: nothing is claimed until `kora-actors resume`", pause.said())
         self._operators.start()
-        # The gates have passed; said before anybody starts, it is the first thing that the StateHolder hears.
-        self._directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
+        # Said before anybody starts, it is the first thing that these two hear.
+        is_held = bool(booted.held_by)
+        target, trigger = (PrimaryState.PAUSED, booted.trigger) if is_held else (PrimaryState.READY, BOOTED)
+        self._directory.tell(STATE_HOLDER, Transition(target=target, trigger=trigger))
+        self._directory.tell(CONTROL, booted)
         try:
             self._supervisor.start(_START_SECONDS)
         except (GaveUpError, CommandTimeoutError) as error:
@@ -230,47 +246,34 @@ class Runtime:
         """Claim nothing more, let what runs end, and see its end written. False when something is left under a claim.
 
         What still runs after `drain_seconds` is ended and released, with its grace; what still runs when every grace is
-        over, and after a further signal everything, is ended at once.
+        over, and after a further signal everything, is ended at once. A command of level 4 or 5 breaks it off.
         """
-        settings = self._settings
         self._operators.begin_to_end()
-        deadline = self._time.boot_seconds() + settings.control.drain_seconds
-        patience = deadline + assembly.longest_grace(settings) + ABORT_SECONDS
-        aborted = at_once = False
-        while not self._drained() and not self._wait(0.0):
-            now = self._time.boot_seconds()
-            aborted |= signals is not None and signals.count > 1
-            if now >= patience and at_once:
-                break
-            if not at_once and (aborted or now >= patience):
-                at_once = True
-                logger.warning("aborting: the agents are ended now" if aborted else _OVERRUN)
-                deadline, patience = now, now + ABORT_SECONDS
-            self._tell_drain(Drain(deadline=deadline, at_once=at_once))
-            self._listen(_LOOK_SECONDS)
-        return not aborted and self._drained()
+        return self._ending.drain(self._settings, signals)
+
+    def obey(self) -> None:
+        """End all agents now, release what they had, for at most five seconds, and say so in the log.
+
+        Raises `RuntimeError` when no command wants it.
+        """
+        if self._ending.order is None:
+            raise RuntimeError("there is no command to be obeyed")
+        self._operators.begin_to_end()
+        self._ending.obey(self._ending.order)
 
     def close(self) -> None:
         """Stop every actor, end every agent, and leave. Claims that are still held are the successor's to return."""
         with self._opened:
             self._operators.begin_to_end()
             try:
-                self._flush()
+                self._ending.flush()
             finally:
                 self._stop()
 
     def _wait(self, timeout: float) -> bool:
         self._failure = self._failure or self._supervisor.wait_failed(timeout)
-        self._listen(0.0)
+        self._ending.listen(0.0)
         return self._failure is not None
-
-    def _flush(self) -> None:
-        # What the mirror has yet to say, the Ledger has yet to write.
-        for name in (STATE_HOLDER, LEDGER):
-            try:
-                self._directory.ask(name, Flush(), _FLUSH_SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever befalls an actor that is asked, all have to be stopped
-                logger.debug("{} was not flushed: {!r}", name, error)
 
     def _stop(self) -> None:
         patience_seconds = assembly.shutdown_seconds(self._settings) + ABORT_SECONDS
@@ -295,23 +298,10 @@ class Runtime:
             if not writer.holds_any([self.runtime_id]):
                 self._state_dir.unregister()
                 writer.say_ended()
+        self._ending.revoke(self._store, self.runtime_id)
 
     def _is_live(self, work_attempt_id: str) -> bool:
         return any(post.has(work_attempt_id) for post in self._posts.values())
-
-    def _drained(self) -> bool:
-        return self._held is not None and self._held.drained
-
-    def _tell_drain(self, drain: Drain) -> None:
-        for name in (POLLER, LEDGER, *self._posts):
-            self._directory.tell(name, drain)
-
-    def _listen(self, timeout: float) -> None:
-        """Hear what the Ledger has told."""
-        for message in self._inbox.take(self._generation, 1_000_000, timeout):
-            if isinstance(message, Held) and (self._held is None or message.version > self._held.version):
-                self._held = message
-        self._inbox.done(self._generation)
 
     def _on_report(self, report: Report) -> None:
         logger.log("ERROR" if report.context == "gave_up" else "WARNING", "{}", report.text())

@@ -9,9 +9,7 @@ from kora.domain.control import ClaimPermission, StopLevel
 from kora.domain.cost import Rung
 from kora.domain.state import (
     COST_PAUSED,
-    CREDIT_REFRESHED,
     EPOCH_MISMATCH,
-    OPERATOR_CLEARED,
     OPERATOR_PAUSED,
     DegradationReason,
     PrimaryState,
@@ -39,6 +37,8 @@ class Grounds:
     """the gates have not passed yet"""
     held_by_boot: _Reasons = _NO_REASON
     """what a gate found that an operator has to see to (epoch, chains), until a reset"""
+    boot_trigger: str = EPOCH_MISMATCH
+    """what that gate calls it"""
     has_ceiling: bool = False
     """too many tickets ran into `max_attempts` within an hour, and no reset since"""
     rung: Rung = Rung.NORMAL
@@ -79,11 +79,6 @@ def judge(grounds: Grounds) -> Verdict:
     )
 
 
-def cleared_by(trigger: str) -> str:
-    """The trigger with which a pause ends that began with this one."""
-    return CREDIT_REFRESHED if trigger == COST_PAUSED else OPERATOR_CLEARED
-
-
 def _permission(grounds: Grounds) -> ClaimPermission:
     closed = (
         not grounds.is_readable
@@ -117,7 +112,7 @@ def _target(grounds: Grounds) -> tuple[PrimaryState | None, str]:
     if grounds.level >= StopLevel.BLOCK_NEW_INTAKE:
         return PrimaryState.PAUSED, f"stop level {grounds.level.value}"
     if grounds.held_by_boot:
-        return PrimaryState.PAUSED, EPOCH_MISMATCH
+        return PrimaryState.PAUSED, grounds.boot_trigger
     if grounds.is_paused:
         return PrimaryState.PAUSED, OPERATOR_PAUSED
     # Never a held claim across a cost pause: what is in hand is released first.

@@ -23,6 +23,8 @@ _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
 _YEAR_SECONDS: Final = 366 * 86_400.0
 RELEASED_BY_OPERATOR: Final = "released by an operator"
+STOPPED_BY_COMMAND: Final = "stopped by a command of the control log"
+POOL_USED_UP: Final = "the credit pool is used up"
 EXIT_TEMPORARY: Final = 75
 EXIT_DENIED: Final = 77
 
@@ -44,10 +46,24 @@ class StopReason(StrEnum):
     DRAINED = "drained"
     WORKER_RESTARTED = "worker_restarted"
     OPERATOR = "operator"
+    STOPPED = "stopped"
+    """by a command of the control log"""
+    COST = "cost"
+    """the credit pool is used up"""
     TIMED_OUT = "timed_out"
     STALLED = "stalled"
     OVER_BUDGET = "over_budget"
     """it has told of more spent than an attempt, or its ticket, may cost"""
+
+
+_RELEASED_AS: Final = {
+    StopReason.LEASE_LOST: "its worker was restarted",
+    StopReason.DRAINED: "the runtime was drained",
+    StopReason.WORKER_RESTARTED: "its worker was restarted",
+    StopReason.OPERATOR: RELEASED_BY_OPERATOR,
+    StopReason.STOPPED: STOPPED_BY_COMMAND,
+}
+"""what is said of an attempt that was ended for no fault of its own, and is released"""
 
 
 class Reason(StrEnum):
@@ -312,9 +328,7 @@ def _stopped(reason: StopReason, trouble: str) -> _Verdict:
             return _Verdict(Resolution.FAILED_RETRYABLE, f"made no progress{tail}", _STALLED_SECONDS, Reason.STALLED)
         case StopReason.OVER_BUDGET:
             return _over_budget(tail)
-        case StopReason.DRAINED:
-            return _Verdict(Resolution.RELEASED, "the runtime was drained")
-        case StopReason.OPERATOR:
-            return _Verdict(Resolution.RELEASED, RELEASED_BY_OPERATOR)
-        case StopReason.WORKER_RESTARTED | StopReason.LEASE_LOST:
-            return _Verdict(Resolution.RELEASED, "its worker was restarted")
+        case StopReason.COST:
+            return _Verdict(Resolution.DEFERRED_COST_LIMIT, POOL_USED_UP)
+        case _:
+            return _Verdict(Resolution.RELEASED, _RELEASED_AS[reason])

@@ -105,22 +105,35 @@ def transition(state: OperationalState, target: PrimaryState) -> OperationalStat
     return replace(state, primary_state=target)
 
 
-def standing(
-    state: OperationalState, permission: ClaimPermission, reasons: frozenset[DegradationReason]
-) -> tuple[OperationalState, str] | None:
-    """The state with this permission and these reasons, and the trigger; None when it has them already.
+def cleared_by(trigger: str) -> str:
+    """The trigger with which a pause ends that began with this one."""
+    return CREDIT_REFRESHED if trigger == COST_PAUSED else OPERATOR_CLEARED
 
-    An operator's pause, and its end, move the primary state, where the table has the arrow.
+
+def standing(
+    state: OperationalState,
+    permission: ClaimPermission,
+    reasons: frozenset[DegradationReason],
+    *,
+    target: PrimaryState | None = None,
+    trigger: str = "",
+    paused_by: str = "",
+) -> tuple[OperationalState, str] | None:
+    """The state with this permission and these reasons, and the trigger; None when nothing of it is new.
+
+    `target` is where the primary state is to go, where the table has the arrow, and None while nothing keeps the
+    runtime from READY. `paused_by` is the trigger that was told last for where the state is now: a pause that nobody
+    has told so is not ended here.
     """
-    if (state.claim_permission, state.degradation_reasons) == (permission, reasons):
-        return None
-    was_paused, is_paused = (DegradationReason.OPERATOR in each for each in (state.degradation_reasons, reasons))
-    target, trigger = state.primary_state, PERMISSION_CHANGED
-    if is_paused and not was_paused and allowed(target, PrimaryState.PAUSED):
-        target, trigger = PrimaryState.PAUSED, OPERATOR_PAUSED
-    elif was_paused and not is_paused and target is PrimaryState.PAUSED:
-        target, trigger = PrimaryState.READY, OPERATOR_CLEARED
-    return OperationalState(target, permission, reasons), trigger
+    before = state.primary_state
+    after, why = before, PERMISSION_CHANGED
+    if target is None:
+        if before is PrimaryState.PAUSED and paused_by:
+            after, why = PrimaryState.READY, cleared_by(paused_by)
+    elif allowed(before, target) and (target is not before or trigger != paused_by):
+        after, why = target, trigger
+    changed = OperationalState(after, permission, reasons)
+    return None if changed == state and why == PERMISSION_CHANGED else (changed, why)
 
 
 def mirror(state: OperationalState, *, held: bool) -> tuple[PrimaryState, str] | None:

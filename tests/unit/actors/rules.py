@@ -49,9 +49,10 @@ def at_rest(world):
 
 
 def mirrored(world):
-    """PAUSED if and only if an operator has paused; else READY if nothing is held, and no Worker has what was."""
+    """PAUSED if and only if an operator has paused or stopped it; else READY if nothing is held, nor at a Worker."""
     held = world.held() | world.at_posts()
-    expected = PrimaryState.PAUSED if world.has_pause else PrimaryState.ACTIVE if held else PrimaryState.READY
+    is_paused = world.has_pause or bool(world.shelf.steered.open)
+    expected = PrimaryState.PAUSED if is_paused else PrimaryState.ACTIVE if held else PrimaryState.READY
     assert world.mirrored() is expected, f"{world.mirrored()} is mirrored with {len(held)} claims held"
 
 

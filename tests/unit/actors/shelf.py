@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from types import SimpleNamespace
 
-from kora.domain.claim import Claim, ClaimKey
-from kora.domain.control import PERMISSION_SECONDS, ClaimPermission
+from kora.domain.claim import Claim, ClaimKey, ClaimResult
+from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, CommandStatus
 from kora.domain.events import EventType
 from kora.domain.ids import new_id
 from kora.domain.operation import OperationAnswer, Verdict
@@ -15,6 +14,7 @@ from kora.domain.ticket import Status
 from kora.errors import IncarnationLostError, StoreUnavailableError
 from kora.store.port import TurnResult
 from tests.claims import NOW, a_claim
+from tests.unit.actors.steered import Steered
 
 
 @dataclass
@@ -50,8 +50,7 @@ class Shelf:
         self.faults = []
         """what befalls the next turns: None, "before" or "after" the commit"""
         self.claimed = 0
-        self.is_readable = True
-        self.permission = ClaimPermission.NORMAL
+        self.steered = Steered(world.time)
         self.permitted_until = float("inf")
         """later than this nothing may be claimed: permission was taken away, or could not be read"""
 
@@ -59,7 +58,7 @@ class Shelf:
         return Handle(self)
 
     def reader(self):
-        return Glance(self)
+        return self.steered
 
     def held(self):
         return [row for row in self.rows.values() if row.attempt is not None]
@@ -74,11 +73,11 @@ class Shelf:
 
     def shut(self, *, is_readable):
         """From now on nothing is permitted, as the store says or because it cannot be read."""
-        self.permission, self.is_readable = ClaimPermission.NONE, is_readable
+        self.steered.granted, self.steered.is_readable = ClaimPermission.NONE, is_readable
         self.will_be_shut()
 
     def permit(self):
-        self.permission, self.is_readable = ClaimPermission.NORMAL, True
+        self.steered.granted, self.steered.is_readable = ClaimPermission.NORMAL, True
         self.may_be_open()
 
     def will_be_shut(self):
@@ -87,7 +86,8 @@ class Shelf:
 
     def may_be_open(self):
         """Nothing may keep the runtime from claiming."""
-        if self.is_readable and self.permission is ClaimPermission.NORMAL and not self.world.has_pause:
+        steered = self.steered
+        if steered.is_readable and steered.granted is ClaimPermission.NORMAL and not self.world.has_pause:
             self.permitted_until = float("inf")
 
     def note(self, what=None):
@@ -96,21 +96,6 @@ class Shelf:
     def _note_change(self):
         self.changes += 1
         self.note()
-
-
-class Glance:
-    """One reader."""
-
-    def __init__(self, shelf):
-        self.shelf = shelf
-
-    def steering(self):
-        if not self.shelf.is_readable:
-            raise StoreUnavailableError("away")
-        return SimpleNamespace(granted=self.shelf.permission)
-
-    def close(self):
-        pass
 
 
 class Handle:
@@ -152,6 +137,8 @@ class Handle:
             self._settle(settlement, result)
         for charge in turn.charge:
             self._charge(charge.key, charge.cost_usd)
+        for mark in turn.marks:
+            self._mark(mark)
         if turn.sweep:
             self._sweep(result)
         if turn.claim is not None:
@@ -207,6 +194,14 @@ class Handle:
     def _charge(self, key, cost_usd):
         assert self.shelf.charged.setdefault(key.work_attempt_id, cost_usd) == cost_usd, "charged another time"
 
+    def _mark(self, mark):
+        steered = self.shelf.steered
+        if mark.status is CommandStatus.ENFORCED and any(
+            command.command_id == mark.command_id and command.level > 1 for command in steered.open
+        ):
+            assert self.shelf.held() == [], "enforced, it is said, with claims in hand"
+        steered.mark(mark)
+
     def _sweep(self, result):
         for row in self.shelf.held():
             if row.lease_until <= self.shelf.world.time.seconds:
@@ -217,6 +212,9 @@ class Handle:
                 row.attempt = None
 
     def _take(self, order, result):
+        if self.shelf.steered.open:
+            result.blocked_by = ClaimResult.BLOCKED_BY_CONTROL
+            return
         ready = [row for row in self.shelf.rows.values() if not row.over and row.attempt is None]
         now = self.shelf.world.time.seconds
         for row in [row for row in ready if row.ticket_id not in order.except_tickets][: order.count]:

@@ -1,146 +1,378 @@
-"""What the store and the operator permit is passed on; what cannot be read is not."""
+"""What the store, the operator and the providers permit is told to everybody; what cannot be read blocks."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from loguru import logger
 
-from actors.control import Control
-from actors.messages import Describe, Tick
-from actors.names import CONTROL, POLLER, STATE_HOLDER
-from actors.steering import Permission, ProviderRefused, Recheck, Standing
-from kora.domain.control import ClaimPermission
-from kora.domain.ids import default_actor_id
+from actors.control import Control, Terms
+from actors.messages import Describe, Held, Tick
+from actors.names import CONTROL, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
+from actors.remembered import Remembered
+from actors.steering import (
+    Booted,
+    EndRuntime,
+    ProviderRefused,
+    ProviderServed,
+    Recheck,
+    ResumeCredit,
+    StoreAnswered,
+)
+from kora.domain.control import ClaimPermission, CommandStatus
+from kora.domain.cost import Ramp, Rung
 from kora.domain.resolution import Refusal
 from kora.domain.state import DegradationReason
-from kora.errors import StoreUnavailableError
-from kora.store.open import open_store
+from tests.unit.actors.steered import Steered
+
+WORKERS = worker_names(3)
+RAMP = Ramp(3_600.0, 30.0)
+NONE, NORMAL, CRITICAL = ClaimPermission.NONE, ClaimPermission.NORMAL, ClaimPermission.CRITICAL_ONLY
+STAGES = [CommandStatus.VISIBLE_TO_RUNTIME, CommandStatus.ACKNOWLEDGED, CommandStatus.ENFORCING]
 
 
-class Gate:
-    """A pause that the test sets."""
+class Seat:
+    """Control in its seat, and what it says to each."""
 
-    paused = False
+    def __init__(self, stage):
+        self.stage, self.steered, self.remembered = stage, Steered(stage.time), Remembered()
+        self.has_pause = False
+        self.held_number = 0
+        self.control = None
 
     def is_paused(self):
-        return self.paused
+        return self.has_pause
 
-
-@pytest.fixture
-def gate():
-    return Gate()
-
-
-@pytest.fixture
-def store(tmp_path):
-    with open_store(
-        f"sqlite:///{tmp_path}/kora.db", workspace_id="default", actor_id=default_actor_id("default")
-    ) as store:
-        yield store
-
-
-@pytest.fixture
-def control(stage, store, gate):
-    made = stage.put(CONTROL, lambda seat: Control(seat, open_reader=store.reader, gate=gate, time_source=stage.time))
-    yield made
-    made.on_stop()
-
-
-def permissions(stage):
-    return [(told.permission, told.until - stage.time.seconds) for told in stage.said(POLLER)]
-
-
-def test_the_stores_permission_is_good_for_five_seconds_from_the_question(stage, control):
-    assert permissions(stage) == [(ClaimPermission.NORMAL, 5)]
-    stage.time.seconds += 1
-    control.on_receive(Tick(now=stage.time.seconds))
-    assert permissions(stage) == [(ClaimPermission.NORMAL, 5)]
-
-
-def test_a_store_that_cannot_be_read_permits_nothing_until_it_can(stage, store, gate):
-    broken = True
-
-    def reader():
-        if broken:
-            raise StoreUnavailableError("away")
-        return store.reader()
-
-    control = stage.put(CONTROL, lambda seat: Control(seat, open_reader=reader, gate=gate, time_source=stage.time))
-    control.on_receive(Tick(now=stage.time.seconds))
-    assert stage.said(POLLER) == []
-    gate.paused = True
-    control.on_receive(Tick(now=stage.time.seconds))
-    assert permissions(stage) == [(ClaimPermission.NONE, 5)]
-    gate.paused = broken = False
-    control.on_receive(Tick(now=stage.time.seconds))
-    assert permissions(stage) == [(ClaimPermission.NORMAL, 5)]
-    control.on_stop()
-
-
-def test_a_pause_is_told_at_once_when_it_is_to_look_and_so_is_its_end(stage, control, gate):
-    stage.said(POLLER)
-    stage.said(STATE_HOLDER)
-    for paused, permission, reasons in [
-        (True, ClaimPermission.NONE, {DegradationReason.OPERATOR}),
-        (False, ClaimPermission.NORMAL, set()),
-    ]:
-        gate.paused = paused
-        control.on_receive(Recheck())
-        [told], [mirrored] = stage.said(POLLER), stage.said(STATE_HOLDER)
-        assert isinstance(told, Permission)
-        assert told.permission is permission
-        assert mirrored == Standing(version=told.version, permission=permission, reasons=frozenset(reasons))
-        facts = control.on_receive(Describe())
-        assert facts == {
-            "permission": permission,
-            "reasons": sorted(reasons),
-            "store_readable": True,
-            "refusals": {},
-        }
-
-
-def test_a_providers_refusal_is_kept_in_mind_and_changes_nothing_of_what_may_be_claimed(stage, control):
-    said = Refusal(DegradationReason.DISPATCH, "429 Too Many Requests", until=stage.time.seconds + 90)
-    refused = ProviderRefused(agent="review", work_attempt_id="attempt-1", refusal=said)
-    stage.said(POLLER)
-
-    lines = []
-    handler = logger.add(lines.append, format="{message}")
-    for _ in range(2):
-        control.on_receive(refused)
-    logger.remove(handler)
-
-    assert stage.said(POLLER) == []
-    assert control.on_receive(Describe())["refusals"] == {
-        "review": {
-            "work_attempt_id": "attempt-1",
-            "reason": "dispatch",
-            "said": "429 Too Many Requests",
-            "until": said.until,
-        }
-    }
-    assert lines == ["the provider of [agents.review] refused (dispatch), until 90 s from now: 429 Too Many Requests\n"]
-    control.on_receive(Tick(now=stage.time.seconds))
-    assert permissions(stage) == [(ClaimPermission.NORMAL, 5)]
-
-
-def test_each_word_is_newer_than_the_one_before_and_than_any_of_its_predecessor(stage, store, gate):
-    def sit():
-        return stage.put(
-            CONTROL, lambda seat: Control(seat, open_reader=store.reader, gate=gate, time_source=stage.time)
+    def sit(self, *, is_booted=True):
+        if is_booted:
+            self.remembered.booted = Booted(at=self.steered.now)
+        self.control = self.stage.put(
+            CONTROL,
+            lambda seat: Control(
+                seat,
+                open_reader=self.steered.reader,
+                gate=self,
+                holder="runtime-1",
+                workers=WORKERS,
+                remembered=self.remembered,
+                terms=Terms(drain_seconds=20.0, pool_micro_usd=200_000_000, ramp=RAMP),
+                time_source=self.stage.time,
+            ),
         )
 
-    controls = [sit()]
-    controls[0].on_receive(Recheck())
-    controls.append(sit())
-    versions = [told.version for told in stage.said(POLLER)]
-    assert versions == sorted(set(versions))
-    for control in controls:
-        control.on_stop()
+    def tick(self, seconds=1.0):
+        self.stage.time.seconds += seconds
+        self.control.on_receive(Tick(now=self.stage.time.seconds))
+
+    def hold(self, *attempts, permitted_by=None):
+        """The Ledger tells what is held; by default it has heard the last permission."""
+        self.held_number += 1
+        version = permitted_by or (self.control.seat.generation, self.control._count)
+        self.control.on_receive(Held(version=(1, self.held_number), attempts=frozenset(attempts), permitted_by=version))
+
+    def last(self, name):
+        return self.stage.said(name)[-1]
+
+    def marks(self):
+        """What the Ledger is to write, which it does."""
+        told = [mark for message in self.stage.said(LEDGER) for mark in message.marks]
+        for mark in told:
+            self.steered.mark(mark)
+        return [mark.status for mark in told]
 
 
-def test_a_holder_that_is_not_there_is_told_nothing(stage, control):
+@pytest.fixture
+def seat(stage):
+    seat = Seat(stage)
+    seat.sit()
+    return seat
+
+
+@pytest.fixture
+def said():
+    lines = []
+    handler = logger.add(lines.append, format="{level} {message}", level="INFO")
+    yield lines
+    logger.remove(handler)
+
+
+def test_the_permission_is_good_for_five_seconds_from_the_question(stage, seat):
+    for _ in range(2):
+        told = seat.last(POLLER)
+        assert (told.permission, told.until - stage.time.seconds, told.most) == (NORMAL, 5, None)
+        seat.tick()
+
+
+def test_before_the_boot_is_over_nothing_may_be_claimed_and_a_successor_knows_that_it_is(stage):
+    seat = Seat(stage)
+    seat.sit(is_booted=False)
+    assert stage.said(POLLER) == []
+    seat.tick()
+    assert seat.last(POLLER).permission is NONE
+    seat.control.on_receive(Booted(at=seat.steered.now))
+    assert seat.last(POLLER).permission is NORMAL
+    seat.sit(is_booted=False)
+    assert seat.last(POLLER).permission is NORMAL
+
+
+def test_a_boot_that_is_held_goes_on_with_a_later_reset(stage, seat):
+    seat.tick()
+    held_by = frozenset({DegradationReason.SUBSTRATE})
+    seat.steered.reset()
+    seat.tick()
+    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", at=seat.steered.now))
+    mirrored = seat.last(STATE_HOLDER)
+    assert (mirrored.target, mirrored.trigger, mirrored.reasons) == ("paused", "epoch mismatch", held_by)
+    assert seat.last(POLLER).permission is NONE
+    stage.time.seconds += 1
+    seat.steered.reset()
+    seat.tick()
+    assert seat.last(STATE_HOLDER).target is None
+    assert seat.last(POLLER).permission is NORMAL
+
+
+def test_what_cannot_be_read_blocks_at_once_and_leaves_what_stood(stage, seat, said):
+    seat.steered.stop(1)
+    seat.tick()
+    seat.steered.is_readable = False
+    for _ in range(2):
+        seat.tick()
+    assert seat.last(POLLER).permission is NONE
+    told = seat.last(STATE_HOLDER)
+    assert (told.target, told.trigger) == ("paused", "stop level 1")
+    assert told.reasons == {DegradationReason.OPERATOR, DegradationReason.SUBSTRATE}
+    assert seat.last(WORKERS[0]).level == 1
+    seat.steered.is_readable = True
+    seat.steered.reset()
+    seat.tick()
+    assert seat.last(POLLER).permission is NORMAL
+    assert [line.strip().split(": ")[0] for line in said] == [
+        "WARNING paused (stop level 1, ann",
+        "WARNING what steers this runtime cannot be read, so nothing is claimed",
+        "INFO what steers this runtime can be read again",
+        "INFO no longer paused (stop level 1)",
+    ]
+
+
+def test_a_store_that_cannot_be_read_from_the_first_permits_nothing(stage):
+    seat = Seat(stage)
+    seat.steered.is_readable = False
+    seat.sit()
+    assert seat.last(POLLER).permission is NONE
+
+
+def test_a_pause_is_told_at_once_when_it_is_to_look_and_so_is_its_end(seat):
+    for paused, permission in [(True, NONE), (False, NORMAL)]:
+        seat.has_pause = paused
+        seat.control.on_receive(Recheck())
+        told, mirrored = seat.last(POLLER), seat.last(STATE_HOLDER)
+        assert (told.permission, mirrored.permission) == (permission, permission)
+        assert (mirrored.target, mirrored.trigger) == (("paused", "operator paused") if paused else (None, ""))
+        facts = seat.control.on_receive(Describe())
+        assert (facts["permission"], facts["store_readable"]) == (permission, True)
+
+
+def test_everybody_hears_of_a_command_and_its_marks_are_told_until_the_log_has_them(stage, seat):
+    seat.hold("a")
+    command = seat.steered.stop(3)
+    stage.said(LEDGER)
+    seat.tick()
+    assert seat.last(POLLER).permission is NONE
+    assert [seat.last(worker).level for worker in WORKERS] == [3, 3, 3]
+    assert (seat.last(STATE_HOLDER).target, stage.said(RUNTIME)) == ("paused", [])
+    [told] = stage.said(LEDGER)
+    seat.tick()
+    assert stage.said(LEDGER) == [told]
+    assert [mark.status for mark in told.marks] == STAGES
+    seat.tick()
+    assert seat.marks() == STAGES
+    seat.tick()
+    assert stage.said(LEDGER) == []
+    seat.hold()
+    assert seat.marks() == [CommandStatus.ENFORCED]
+    assert seat.steered.status(command) is CommandStatus.ENFORCED
+    seat.tick()
+    assert stage.said(LEDGER) == []
+
+
+def test_nothing_counts_as_enforced_by_what_was_held_before_the_ledger_had_heard_of_it(stage, seat):
+    seat.steered.stop(3)
+    before = (seat.control.seat.generation, seat.control._count)
+    seat.hold(permitted_by=before)
+    seat.tick()
+    seat.hold(permitted_by=before)
+    assert CommandStatus.ENFORCED not in seat.marks()
+    seat.hold()
+    assert CommandStatus.ENFORCED in seat.marks()
+
+
+def test_level_1_is_enforced_by_being_read_and_lets_what_runs_go_on(seat):
+    seat.hold("a")
+    seat.steered.stop(1)
+    seat.tick()
+    assert seat.marks() == [*STAGES, CommandStatus.ENFORCED]
+    assert seat.last(WORKERS[0]).deadline is None
+
+
+def test_what_is_not_enforced_in_its_time_has_failed_and_says_what_is_left(stage, seat):
+    seat.hold("a")
+    stage.said(LEDGER)
+    seat.steered.stop(2, within=30.0)
+    seat.tick(30.0)
+    assert seat.marks() == STAGES
+    seat.tick(0.1)
+    [message] = stage.said(LEDGER)
+    assert [(mark.status, mark.detail) for mark in message.marks] == [("failed", "attempt a is still held")]
+
+
+def test_a_lower_command_after_a_higher_one_changes_nothing_and_is_marked_as_well(seat):
+    seat.steered.stop(3)
+    seat.tick()
+    seat.hold()
+    seat.marks()
+    lower = seat.steered.stop(1)
+    seat.tick()
+    assert (seat.last(STATE_HOLDER).trigger, seat.last(WORKERS[0]).level) == ("stop level 3", 3)
+    assert seat.marks() == [*STAGES, CommandStatus.ENFORCED]
+    assert seat.steered.status(lower) is CommandStatus.ENFORCED
+
+
+def test_level_2_has_a_deadline_that_counts_from_the_command(stage, seat):
+    seat.steered.stop(2)
+    began = stage.time.seconds
+    for _ in range(2):
+        seat.tick(3.0)
+        assert seat.last(WORKERS[0]).deadline == pytest.approx(began + 20.0)
+
+
+def test_levels_4_and_5_end_the_runtime_which_is_told_so_on_every_tick_and_marks_the_rest_itself(stage, seat):
+    seat.hold()
+    command = seat.steered.stop(4)
+    for _ in range(2):
+        seat.tick()
+        assert stage.said(RUNTIME) == [
+            EndRuntime(command_id=command.command_id, level=command.level, said="ann: enough")
+        ]
+    mirrored = seat.last(STATE_HOLDER)
+    assert (mirrored.target, mirrored.trigger) == ("stopped", "stop level 4")
+    assert seat.marks() == STAGES * 2
+
+
+def test_a_pool_that_is_used_up_ends_what_runs_and_pauses_only_when_nothing_is_held(stage, seat, said):
+    seat.hold("a")
+    seat.steered.spend(200.0)
+    seat.tick()
+    assert seat.last(POLLER).permission is NONE
+    bounds, mirrored = seat.last(WORKERS[0]), seat.last(STATE_HOLDER)
+    assert (bounds.ends_for_cost, bounds.rung) == (True, Rung.HARD_STOP_100)
+    assert (mirrored.target, mirrored.reasons) == (None, {DegradationReason.COST})
+    seat.hold("a")
+    assert stage.said(STATE_HOLDER) == []
+    seat.hold()
+    assert [(told.target, told.trigger) for told in stage.said(STATE_HOLDER)] == [("paused", "cost 100%")]
+    seat.steered.spend(0.0, ramp_seconds=3_600.0)
+    seat.tick()
+    assert (seat.last(STATE_HOLDER).target, seat.last(POLLER).permission) == (None, NORMAL)
+    assert [line.split(":")[0] for line in said] == [
+        "WARNING the credit pool is used up",
+        "WARNING paused (cost 100%)",
+        "INFO no longer paused (cost 100%)",
+    ]
+    assert said[-1].endswith("one by one\n")
+
+
+def test_a_new_month_after_a_pause_resumes_the_credit_until_the_store_has_done_so(stage, seat):
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.tick()
+    assert stage.said(LEDGER) == []
+    seat.steered.spend(0.0, month=202612)
+    seat.sit()
+    seat.tick()
+    assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)] * 2
+    december = seat.steered.now.replace(month=12)
+    seat.steered.spend(0.0, refreshed_at=december)
+    seat.tick()
+    seat.steered.spend(0.0, month=202701)
+    seat.tick()
+    assert stage.said(LEDGER) == []
+
+
+def test_a_retry_ceiling_leaves_critical_tickets(seat, said):
+    seat.steered.has_ceiling = True
+    for _ in range(2):
+        seat.tick()
+    assert seat.last(POLLER).permission is CRITICAL
+    assert seat.last(STATE_HOLDER).reasons == {DegradationReason.RETRY_CEILING}
+    assert len(said) == 1
+
+
+def test_a_store_that_cannot_be_written_is_a_reason_and_closes_nothing(seat):
+    seat.control.on_receive(StoreAnswered(version=(1, 2), is_writable=False))
+    seat.control.on_receive(StoreAnswered(version=(1, 1), is_writable=True))
+    assert seat.last(STATE_HOLDER).reasons == {DegradationReason.SUBSTRATE}
+    assert seat.last(POLLER).permission is NORMAL
+    seat.control.on_receive(StoreAnswered(version=(1, 3), is_writable=True))
+    assert seat.last(STATE_HOLDER).reasons == set()
+
+
+def refused(attempt, until=None):
+    refusal = Refusal(DegradationReason.DISPATCH, "429 Too Many Requests", until=until)
+    return ProviderRefused(agent="review", work_attempt_id=attempt, refusal=refusal)
+
+
+def test_a_providers_refusal_pauses_intake_and_then_one_attempt_shows_whether_it_serves_again(stage, seat, said):
+    for _ in range(2):
+        seat.control.on_receive(refused("a", until=stage.time.seconds + 90))
+    told, mirrored = seat.last(POLLER), seat.last(STATE_HOLDER)
+    assert (told.permission, mirrored.target, mirrored.reasons) == (NONE, None, {DegradationReason.DISPATCH})
+    seat.tick(90)
+    told, bounds = seat.last(POLLER), seat.last(WORKERS[0])
+    assert (told.permission, told.most, bounds.probes) == (NORMAL, 1, True)
+    seat.control.on_receive(ProviderServed(agent="review", work_attempt_id="b"))
+    told, bounds = seat.last(POLLER), seat.last(WORKERS[0])
+    assert (told.permission, told.most, bounds.probes) == (NORMAL, None, False)
+    assert [line.split(", ")[0] for line in said] == [
+        "WARNING the provider of [agents.review] refused (dispatch): nothing is claimed for 90 s",
+        "INFO a provider that refused serves again\n",
+    ]
+
+
+def test_a_pause_for_a_provider_outlives_control_and_an_operators_reset_ends_it(stage, seat):
+    seat.control.on_receive(refused("a"))
+    seat.sit()
+    seat.tick(1)
+    assert seat.last(POLLER).permission is NONE
+    stage.time.seconds += 1
+    seat.steered.reset()
+    seat.tick()
+    told = seat.last(POLLER)
+    assert (told.permission, told.most) == (NORMAL, 1)
+
+
+def test_each_word_is_newer_than_the_one_before_and_than_any_of_its_predecessor(stage, seat):
+    seat.control.on_receive(Recheck())
+    seat.sit()
+    for name in (POLLER, WORKERS[0], STATE_HOLDER):
+        versions = [told.version for told in stage.said(name)]
+        assert len(versions) == 3
+        assert versions == sorted(set(versions))
+
+
+def test_a_holder_that_is_not_there_is_told_nothing(stage, seat):
     stage.said(STATE_HOLDER)
     stage.directory.withdraw(STATE_HOLDER)
-    control.on_receive(Recheck())
+    seat.control.on_receive(Recheck())
     assert stage.directory.dead_letters.total == 0
+
+
+def test_while_nothing_changes_no_line_is_written(seat, said):
+    seat.steered.stop(2)
+    seat.steered.log[0] = replace(seat.steered.log[0], created_at=seat.steered.now - timedelta(seconds=1))
+    for _ in range(5):
+        seat.tick()
+    assert said == [
+        "WARNING paused (stop level 2, ann: enough): nothing is claimed until `kora-actors control reset`\n"
+    ]

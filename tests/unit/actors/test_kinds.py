@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import messages
+from actors import messages, steering
 from actors.admin import Admin
 from actors.clock import Clock
 from actors.control import Control
@@ -30,8 +30,9 @@ TOLD = {"Describe", "Flush", "Poll", "Recheck", "Transition"}
 def test_only_what_carries_nothing_of_its_senders_may_be_told():
     known = {
         name: kind
-        for name, kind in vars(messages).items()
-        if inspect.isclass(kind) and kind.__module__ == messages.__name__
+        for module in (messages, steering)
+        for name, kind in vars(module).items()
+        if inspect.isclass(kind) and kind.__module__ == module.__name__
     }
     assert {name for name, kind in known.items() if getattr(kind, "MAY_BE_TOLD", False)} == TOLD
 

@@ -27,9 +27,11 @@ def poller(stage):
 VERSIONS = ((1, number) for number in count(1))
 
 
-def permit(poller, stage, permission=ClaimPermission.NORMAL, seconds=5.0, version=None):
+def permit(poller, stage, permission=ClaimPermission.NORMAL, *, seconds=5.0, version=None, most=None):
     version = version or next(VERSIONS)
-    poller.on_receive(Permission(version=version, permission=permission, until=stage.time.seconds + seconds))
+    until = stage.time.seconds + seconds
+    poller.on_receive(Permission(version=version, permission=permission, until=until, most=most))
+    return version
 
 
 def held(number, *attempts, exhausted=False, due=None, each=1):
@@ -50,15 +52,40 @@ def tick(poller, stage, seconds=0.0):
 def test_it_asks_as_soon_as_it_is_permitted_for_as_many_as_there_are_workers(poller, stage):
     tick(poller, stage)
     assert stage.said(LEDGER) == []
-    permit(poller, stage)
-    assert stage.said(LEDGER) == [Order(want=3, permitted_until=stage.time.seconds + 5)]
+    version = permit(poller, stage)
+    assert stage.said(LEDGER) == [Order(want=3, permitted_until=stage.time.seconds + 5, permitted_by=version)]
 
 
-@pytest.mark.parametrize("permission", [ClaimPermission.NONE, ClaimPermission.CRITICAL_ONLY])
-def test_without_a_normal_permission_it_asks_for_nothing(poller, stage, permission):
-    permit(poller, stage, permission)
+def test_without_a_permission_it_asks_for_nothing(poller, stage):
+    version = permit(poller, stage, ClaimPermission.NONE)
     tick(poller, stage)
-    assert stage.said(LEDGER) == [Order(want=0, permitted_until=stage.time.seconds + 5)]
+    assert stage.said(LEDGER) == [Order(want=0, permitted_until=stage.time.seconds + 5, permitted_by=version)]
+
+
+def test_what_only_critical_tickets_may_have_is_asked_for_them_alone(poller, stage):
+    permit(poller, stage, ClaimPermission.CRITICAL_ONLY)
+    permit(poller, stage)
+    permit(poller, stage, ClaimPermission.CRITICAL_ONLY)
+    assert [(order.want, order.is_critical_only) for order in stage.said(LEDGER)] == [(3, True), (3, False), (3, True)]
+
+
+def test_while_a_provider_is_tried_out_it_wants_one_and_then_the_rest_at_once(poller, stage):
+    permit(poller, stage, most=1)
+    poller.on_receive(held(1, "a"))
+    tick(poller, stage)
+    assert [order.want for order in stage.said(LEDGER)] == [1]
+    permit(poller, stage)
+    assert [order.want for order in stage.said(LEDGER)] == [3]
+
+
+def test_a_permission_after_none_ends_the_sleep_over_an_empty_board(poller, stage):
+    permit(poller, stage)
+    poller.on_receive(held(1, exhausted=True))
+    permit(poller, stage)
+    permit(poller, stage, ClaimPermission.NONE)
+    stage.said(LEDGER)
+    permit(poller, stage)
+    assert [order.want for order in stage.said(LEDGER)] == [3]
 
 
 def test_the_order_that_stands_is_taken_back_at_once_and_as_often_as_it_hears_of_it(poller, stage):

@@ -10,16 +10,32 @@ from actors.names import LEDGER, STATE_HOLDER
 from actors.state_holder import StateHolder
 from actors.steering import Standing, Transition
 from kora.domain.control import ClaimPermission
-from kora.domain.state import OPERATOR_CLEARED, OPERATOR_PAUSED, PERMISSION_CHANGED, DegradationReason, PrimaryState
+from kora.domain.state import (
+    COST_PAUSED,
+    CREDIT_REFRESHED,
+    OPERATOR_CLEARED,
+    OPERATOR_PAUSED,
+    PERMISSION_CHANGED,
+    DegradationReason,
+    PrimaryState,
+)
 
 
 def held(number, *attempts, incarnation=1):
     return Held(version=(incarnation, number), attempts=frozenset(attempts))
 
 
-def standing(number, *reasons, permission=None, generation=1):
+def standing(number, *reasons, permission=None, generation=1, target=None, trigger=""):
     permission = permission or (ClaimPermission.NONE if reasons else ClaimPermission.NORMAL)
-    return Standing(version=(generation, number), permission=permission, reasons=frozenset(reasons))
+    if PAUSE in reasons and target is None:
+        target, trigger = PrimaryState.PAUSED, OPERATOR_PAUSED
+    return Standing(
+        version=(generation, number),
+        permission=permission,
+        reasons=frozenset(reasons),
+        target=target,
+        trigger=trigger,
+    )
 
 
 PAUSE = DegradationReason.OPERATOR
@@ -151,3 +167,48 @@ def test_a_holder_that_is_restarted_while_paused_adopts_that_silently(stage, wor
 def test_a_runtime_that_begins_paused_says_so(holder, stage):
     holder.on_receive(standing(1, PAUSE))
     assert recorded(stage) == [("ready", "paused", OPERATOR_PAUSED)]
+
+
+def test_a_pause_for_cost_is_an_event_of_its_own_beside_the_transition(holder, stage):
+    cost, paused = DegradationReason.COST, PrimaryState.PAUSED
+    holder.on_receive(standing(1, cost))
+    holder.on_receive(standing(2, cost, target=paused, trigger=COST_PAUSED))
+    holder.on_receive(standing(3, cost, target=paused, trigger=COST_PAUSED))
+    events = [event for message in stage.said(LEDGER) for event in message.events]
+    assert [event.event_type for event in events] == [
+        *["kora.operational_state.transitioned"] * 2,
+        "kora.paused.cost_limit",
+    ]
+    assert events[1].payload == events[2].payload
+    assert events[2].payload["trigger"] == "cost 100%"
+    holder.on_receive(standing(4))
+    assert recorded(stage) == [("paused", "ready", CREDIT_REFRESHED)]
+
+
+def test_a_pause_whose_cause_changes_stays_and_ends_as_the_last_one_does(holder, stage):
+    paused = PrimaryState.PAUSED
+    holder.on_receive(standing(1, PAUSE, target=paused, trigger="stop level 1"))
+    holder.on_receive(standing(2, PAUSE, target=paused, trigger="stop level 3"))
+    holder.on_receive(standing(3, DegradationReason.COST, target=paused, trigger=COST_PAUSED))
+    holder.on_receive(standing(4))
+    assert recorded(stage) == [
+        ("ready", "paused", "stop level 1"),
+        ("paused", "paused", "stop level 3"),
+        ("paused", "paused", COST_PAUSED),
+        ("paused", "ready", CREDIT_REFRESHED),
+    ]
+
+
+def test_what_is_stopped_stays_so_whatever_is_held_and_told(holder, stage):
+    holder.on_receive(standing(1, PAUSE, target=PrimaryState.STOPPED, trigger="stop level 4"))
+    holder.on_receive(held(1, "a"))
+    holder.on_receive(standing(2, PAUSE))
+    holder.on_receive(standing(3))
+    assert {target for _, target, _ in recorded(stage)} == {"stopped"}
+    assert holder.state.primary_state == "stopped"
+
+
+def test_a_pause_of_the_mirror_alone_is_not_ended_by_what_is_permitted(holder, stage):
+    holder.on_receive(Transition(target=PrimaryState.PAUSED, trigger="a rehearsal"))
+    holder.on_receive(standing(1))
+    assert holder.state.primary_state == "paused"

@@ -10,14 +10,18 @@ import pytest
 from loguru import logger
 
 from actors import tree
-from actors.names import LEDGER, RUNTIME, worker_names
+from actors.names import CONTROL, LEDGER, RUNTIME, worker_names
+from actors.remembered import Remembered
+from actors.steering import Booted
 from actors.supervision import Directory, Supervisor
 from kora.clock import SystemTime
-from kora.domain.control import ClaimPermission
 from kora.domain.cost import NO_CAPS
 from kora.domain.operation import OperationRequest, Step, Verdict
 from kora.domain.resolution import Outcome
+from tests.claims import NOW
+from tests.unit.actors.cast import TERMS
 from tests.unit.actors.shelf import Shelf
+from tests.unit.actors.steered import Steered
 
 TICKETS = 1_500
 WORKERS = 3
@@ -135,9 +139,7 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
     parts = tree.Parts(
         agent=everything,
         open_writer=everything.open_writer,
-        open_reader=lambda: SimpleNamespace(
-            steering=lambda: SimpleNamespace(granted=ClaimPermission.NORMAL), close=lambda: None
-        ),
+        open_reader=Steered(SimpleNamespace(seconds=0.0)).reader,
         predecessors=everything,
         gate=everything,
         serve=Served,
@@ -152,10 +154,14 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
         tool_seconds=1_800.0,
         tick_seconds=0.05,
         max_attempts=1_000,
+        holder="runtime-1",
+        remembered=Remembered(),
+        terms=TERMS,
     )
     directory = Directory()
     directory.declare(RUNTIME)
     supervisor = Supervisor(tree.supervision(parts, tree.posts(WORKERS)), directory, everything.broken.append)
+    directory.tell(CONTROL, Booted(at=NOW))
     supervisor.start(PATIENCE_SECONDS)
     restarts = 0
     while not everything.done.wait(0.02) and restarts < 50:

@@ -43,6 +43,8 @@ class Together:
             self.pause: 1,
             self.drain_for_a_while: 1,
             self.resume: 3,
+            self.stop: 1,
+            self.reset: 3,
             self.release: 3,
             self.spoil_a_start: 2,
             self.cancel: 4,
@@ -127,6 +129,12 @@ class Together:
     def resume(self):
         self.world.resume()
 
+    def stop(self):
+        self.world.stop(self.random.choice([1, 2, 3]))
+
+    def reset(self):
+        self.world.reset()
+
     def release(self):
         """What runs there or waits there; the word may reach a successor, or come when it is over."""
         worker = self.random.choice(WORKERS)
@@ -159,6 +167,7 @@ class Together:
         lost = [agent for agent in world.running if agent.claim.key not in held]
         assert world.at_posts() - held <= {agent.claim.key for agent in lost}, "a dead claim waits to be begun"
         reasons = {StopReason.LEASE_LOST, StopReason.WORKER_RESTARTED, StopReason.OPERATOR, StopReason.DRAINED}
+        reasons.add(StopReason.STOPPED)
         assert all(agent.reason in reasons for agent in lost)
         rules.mirrored(world)
         rules.at_rest(world)

@@ -32,7 +32,7 @@ import pytest
 
 from actors.messages import Append, Drain
 from actors.names import CLOCK, CONTROL, LEDGER, STATE_HOLDER
-from kora.domain.control import PERMISSION_SECONDS
+from kora.domain.control import PERMISSION_SECONDS, CommandStatus
 from kora.domain.operation import Verdict
 from kora.domain.resolution import StopReason
 from kora.domain.state import PrimaryState
@@ -62,7 +62,7 @@ class Trip:
     """The scenario. It can be told in advance up to the strike, and must come to its end after that."""
 
     def __init__(self, strike=None, absence=0):
-        self.world = World(TICKETS, lease_seconds=LEASE, heartbeat_seconds=TICK, strike=strike)
+        self.world = World(TICKETS, lease_seconds=LEASE, heartbeat_seconds=4 * TICK, strike=strike)
         self.absence = absence
         """for how many steps one that is away stays so; the StateHolder, whom nobody needs, until the end"""
 
@@ -75,6 +75,8 @@ class Trip:
             self.pause_and_release,
             self.run_on,
             self.resume,
+            self.stop,
+            self.reset,
             self.work_off,
             self.reopen_one,
             self.drain,
@@ -126,6 +128,24 @@ class Trip:
 
     def resume(self):
         self.world.resume()
+        self.world.tick(TICK)
+
+    def stop(self):
+        """A command of level 2, with less time than what runs would take; and a lower one, which changes nothing."""
+        world = self.world
+        world.stop(2)
+        world.stop(1)
+        world.talk()
+        world.tick(TICK)
+        world.talk()
+        for agent in world.running:
+            if agent.reason is not None:
+                agent.end()
+        world.talk()
+        world.tick(TICK)
+
+    def reset(self):
+        self.world.reset()
         self.world.tick(TICK)
 
     def run_on(self):
@@ -234,6 +254,9 @@ def test_the_scenario_holds_what_it_says():
     assert any(agent.reason is StopReason.OPERATOR for agent in world.agents), "nothing is released"
     assert any(agent.reason and agent.ran_out_at is None for agent in world.agents), "nothing is cancelled"
     assert world.shelf.claimed > len(world.agents), "nothing that waited is given back"
+    assert any(agent.reason is StopReason.STOPPED for agent in world.agents), "nothing is stopped"
+    steered = world.shelf.steered
+    assert [steered.status(command) for command in steered.log] == [CommandStatus.ENFORCED] * 2
 
 
 @pytest.mark.parametrize("name", ACTORS)

@@ -29,11 +29,12 @@ from actors.messages import (
 )
 from actors.names import CONTROL, HEARTBEAT, LEDGER
 from actors.post import Post
-from actors.steering import ProviderRefused
+from actors.steering import Bounds, ProviderRefused, ProviderServed
 from actors.worker import Worker
 from kora.agents.port import Lease
 from kora.domain.claim import ClaimKey
-from kora.domain.cost import NO_CAPS, Caps
+from kora.domain.control import StopLevel
+from kora.domain.cost import NO_CAPS, Caps, Rung
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
 from kora.domain.resolution import AgentResult, Outcome, Reason, Refusal, StopReason
 from kora.domain.state import DegradationReason
@@ -100,6 +101,7 @@ class Place:
     def __init__(self, stage):
         self.stage, self.post, self.agents = stage, Post(NAME), Agents(stage.time)
         self.worker = None
+        self.downshift = lambda _rung, _ticket: None
 
     def man(self):
         self.worker = self.stage.put(
@@ -112,6 +114,7 @@ class Place:
                 tool_seconds=1_800.0,
                 tick_seconds=1_000.0,
                 time_source=self.stage.time,
+                downshift=self.downshift,
             ),
         )
         return self.stage.said(LEDGER)
@@ -559,7 +562,7 @@ def test_progress_made_since_the_tool_was_called_counts(place, make_claim):
 
 
 def test_an_agent_that_slept_with_the_machine_has_not_stalled(place, make_claim):
-    place.worker._gap = Gap(1.0)
+    place.worker._limits._gap = Gap(1.0)
     place.agents.stall_seconds = 30.0
     place.tick()
     place.give(make_claim())
@@ -732,3 +735,152 @@ def test_it_tells_what_it_is_at(place, make_claim):
     place.worker.on_receive(Drain(deadline=place.stage.time.seconds + 120))
     facts = place.worker.on_receive(Describe())
     assert (facts["ticket_id"], facts["waiting"], facts["draining"]) == (claims[0].key.ticket_id, 0, True)
+
+
+def bind(place, level=0, *, version=None, **fields):
+    """Control says what holds."""
+    place.bound = (1, place.bound[1] + 1) if hasattr(place, "bound") else (1, 1)
+    place.worker.on_receive(Bounds(version=version or place.bound, level=StopLevel(level), **fields))
+
+
+def test_level_1_lets_everything_pass(place, make_claim):
+    place.give(make_claim())
+    bind(place, 1)
+    heard = ask(place)
+    place.tick(1_000)
+    place.give(make_claim())
+    assert (place.attempt.orders, heard, place.ends()) == ([], [], [])
+
+
+def test_at_level_2_nothing_is_begun_and_what_runs_may_finish_until_the_deadline(place, stage, make_claim):
+    running, waiting, late = (make_claim() for _ in range(3))
+    place.give(running, waiting)
+    bind(place, 2, deadline=stage.time.seconds + 20)
+    place.give(late)
+    ended = place.ends()
+    assert [(each.key, each.settlement.resolution) for each in ended] == [
+        (claim.key, "released") for claim in (waiting, late)
+    ]
+    assert all(each.settlement.is_forgiven for each in ended)
+    place.tick(19.9)
+    assert place.attempt.orders == []
+    place.tick(0.1)
+    assert place.attempt.orders == [("stop", StopReason.STOPPED)]
+
+
+def ask(place, step=Step.BEGIN):
+    heard = []
+    claim = place.begun[-1].key
+    place.attempt.operations.submit(OperationRequest(claim, step, 1, "tool", "key"), heard.append)
+    return heard
+
+
+def test_at_level_2_no_operation_is_begun_and_those_under_way_may_end(place, stage, make_claim):
+    place.give(make_claim())
+    bind(place, 2)
+    stage.said(LEDGER)
+    [answer] = ask(place)
+    assert answer.verdict is Verdict.REFUSED
+    assert "level 2" in answer.reason
+    assert stage.said(LEDGER) == []
+    assert ask(place, Step.COMMIT) == []
+    assert len(stage.said(LEDGER)) == 1
+    bind(place, 0)
+    assert ask(place) == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "resolution"),
+    [
+        (Outcome(raised="OperationError: refused"), "released"),
+        (Outcome(exit_code=1), "released"),
+        (Outcome(exit_code=0), "completed"),
+        (Outcome(exit_code=77), "failed_terminal"),
+        (Outcome(exit_code=1, result=AgentResult(resolution="failed_retryable")), "failed_retryable"),
+    ],
+)
+def test_one_that_fails_for_an_operation_that_it_may_not_begin_was_stopped(place, make_claim, outcome, resolution):
+    place.give(make_claim())
+    bind(place, 2)
+    ask(place)
+    place.attempt.end(outcome)
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert ended.settlement.resolution == resolution
+    if resolution == "released":
+        assert ended.settlement.failure_count_by_reason == {}
+        assert ended.settlement.next_eligible_offset_seconds is None
+
+
+@pytest.mark.parametrize("level", [3, 4, 5])
+def test_from_level_3_on_what_runs_is_ended_at_once_with_its_grace(place, make_claim, level):
+    place.give(make_claim())
+    bind(place, level)
+    assert place.attempt.orders == [("stop", StopReason.STOPPED)]
+    place.attempt.end(Outcome(signal=15, stop_reason=StopReason.STOPPED))
+    place.hear_inbox()
+    [ended] = place.ends()
+    settlement = ended.settlement
+    assert (settlement.resolution, settlement.next_eligible_offset_seconds) == ("released", None)
+
+
+def test_after_a_reset_work_is_taken_up_again_and_an_older_word_changes_nothing(place, make_claim):
+    bind(place, 3)
+    bind(place, 0)
+    bind(place, 3, version=(1, 1))
+    place.give(make_claim())
+    assert len(place.begun) == 1
+
+
+def test_when_the_pool_is_used_up_all_is_given_back_as_deferred(place, make_claim):
+    running, waiting = make_claim(), make_claim()
+    place.give(running, waiting)
+    bind(place, ends_for_cost=True)
+    assert place.attempt.orders == [("stop", StopReason.COST)]
+    place.attempt.end(Outcome(signal=15, stop_reason=StopReason.COST))
+    place.hear_inbox()
+    settlements = [ended.settlement for ended in place.ends()]
+    assert [each.key for each in settlements] == [waiting.key, running.key]
+    assert {(each.resolution, each.sea_status) for each in settlements} == {("deferred_cost_limit",) * 2}
+
+
+def test_the_agent_is_chosen_by_the_rung_unless_the_ticket_names_one(place, stage, make_claim):
+    place.downshift = lambda rung, _ticket: "cheap" if rung is Rung.WARN_75 else None
+    place.man()
+    for rung, named in [(Rung.NORMAL, None), (Rung.WARN_75, "cheap")]:
+        bind(place, rung=rung)
+        place.give(make_claim())
+        assert place.begun[-1].ticket.agent == named
+        place.attempt.end(Outcome(exit_code=1, refusal=Refusal(DegradationReason.AUTH, "no key")))
+        place.hear_inbox()
+        assert [told.agent for told in stage.said(CONTROL)] == [named]
+
+
+def test_while_a_provider_is_tried_out_its_first_progress_is_told(place, stage, make_claim):
+    claim = make_claim()
+    place.give(claim)
+    place.attempt.progress_at = stage.time.seconds
+    place.tick(1)
+    bind(place, probes=True)
+    place.tick(1)
+    assert stage.said(CONTROL) == []
+    place.attempt.progress_at = stage.time.seconds
+    place.tick()
+    assert stage.said(CONTROL) == [ProviderServed(agent=None, work_attempt_id=claim.key.work_attempt_id)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [
+        (Outcome(exit_code=1), ProviderServed),
+        (Outcome(exit_code=1, refusal=Refusal(DegradationReason.AUTH, "no key")), ProviderRefused),
+        (Outcome(signal=15, stop_reason=StopReason.DRAINED), None),
+        (Outcome(fault="no such program"), None),
+    ],
+)
+def test_so_is_an_end_that_is_its_own_and_no_refusal(place, stage, make_claim, outcome, kind):
+    bind(place, probes=True)
+    place.give(make_claim())
+    place.attempt.end(outcome)
+    place.hear_inbox()
+    assert [type(told) for told in stage.said(CONTROL)] == ([kind] if kind else [])

@@ -7,10 +7,11 @@ from __future__ import annotations
 import sys
 from types import SimpleNamespace
 
-from actors.messages import Drain, Release, Resume, Work
+from actors.messages import Drain, Held, Release, Resume, Work
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.post import Post
-from actors.steering import Recheck, Transition
+from actors.remembered import Remembered
+from actors.steering import Booted, Recheck, Transition
 from actors.supervision import Directory, Seat, SupersededError
 from actors.tree import HELD_KEPT
 from kora.domain.cost import NO_CAPS
@@ -62,8 +63,10 @@ class World:
         self.start_fuse = None
         self.drain = None
         self.has_pause = False
+        self.remembered = Remembered()
         self.heard = (0, 0)
         self.heard_drained = False
+        self.directory.tell(CONTROL, Booted(at=self.shelf.steered.now))
         self.directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         for name in ACTORS:
             self.man(name)
@@ -230,6 +233,17 @@ class World:
         self.shelf.will_be_shut()
         self.directory.tell(CONTROL, Recheck())
 
+    def stop(self, level):
+        """An operator does, by the command log."""
+        command = self.shelf.steered.stop(level)
+        self.directory.tell(CONTROL, Recheck())
+        return command
+
+    def reset(self):
+        """And takes it all back."""
+        self.shelf.steered.reset()
+        self.directory.tell(CONTROL, Recheck())
+
     def drain_for_a_while(self, seconds):
         """An operator wants nothing claimed, and what runs ended."""
         self.pause()
@@ -266,6 +280,7 @@ class World:
         """Everybody says all that there is to say; no agent ends by itself."""
         self.shelf.faults.clear()
         self.shelf.permit()
+        self.reset()
         self.resume()
         self.start_fuse = None
         self.bring_back(*self.away)
@@ -289,7 +304,7 @@ class World:
         """The runtime hears what the Ledger says."""
         inbox = self.inboxes[RUNTIME]
         for held in inbox.take(inbox.generation, 1_000_000, 0.0):
-            if held.version > self.heard:
+            if isinstance(held, Held) and held.version > self.heard:
                 self.heard, self.heard_drained = held.version, held.drained
                 # It would end now, and everybody with it.
                 assert not held.drained or self.shelf.held() == [], "drained, it is said, with claims in hand"

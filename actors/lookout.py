@@ -1,0 +1,79 @@
+"""What the store says of steering, as it was read last."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from kora.domain.control import StopLevel
+from kora.domain.cost import Rung, rung
+from kora.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from kora.domain.control import Command
+    from kora.store.port import Reader
+    from kora.store.steering import Steering
+
+_COMMANDS_READ: Final = 100
+"""how far back it is looked for commands that stand open below the one that holds"""
+
+
+class Lookout:
+    """The eyes of Control, on its own thread. What cannot be read leaves what was read before."""
+
+    def __init__(self, open_reader: Callable[[], Reader]) -> None:
+        self._open_reader = open_reader
+        self._reader: Reader | None = None
+        self.is_readable = True
+        self.steering: Steering | None = None
+        """None before the first that could be read"""
+        self.open_commands: Sequence[Command] = ()
+        """every command that stands open, of the same moment"""
+        self.read_at = 0.0
+
+    @property
+    def command(self) -> Command | None:
+        """The command that holds."""
+        return None if self.steering is None else self.steering.command
+
+    @property
+    def level(self) -> StopLevel:
+        """Its level; `RESET` where there is none."""
+        return StopLevel.RESET if self.command is None else self.command.level
+
+    def rung(self, pool_micro_usd: int) -> Rung:
+        """How much of a pool of this size is spent."""
+        return Rung.NORMAL if self.steering is None else rung(self.steering.pool.spent_micro_usd, pool_micro_usd)
+
+    def look(self, now: float) -> bool:
+        """Read; False when it could not be. A line for people when that changes."""
+        try:
+            if self._reader is None:
+                self._reader = self._open_reader()
+            steering = self._reader.steering()
+            commands = () if steering.command is None else self._reader.commands(_COMMANDS_READ)
+        except StoreError as error:
+            if self.is_readable:
+                logger.warning("what steers this runtime cannot be read, so nothing is claimed: {}", error)
+            self.is_readable = False
+            return False
+        if not self.is_readable:
+            logger.info("what steers this runtime can be read again")
+        self.is_readable, self.read_at = True, now
+        self.steering, self.open_commands = steering, [command for command in commands if command.is_open]
+        return True
+
+    def deadline(self, drain_seconds: float) -> float | None:
+        """When what still runs is to end by a command of level 2, on the boot clock; None by any other."""
+        command, steering = self.command, self.steering
+        if steering is None or command is None or command.level is not StopLevel.DRAIN_CURRENT_FINISH:
+            return None
+        return self.read_at + drain_seconds - (steering.now - command.created_at).total_seconds()
+
+    def close(self) -> None:
+        """Give the reading handle back."""
+        if self._reader is not None:
+            self._reader.close()

@@ -1,0 +1,47 @@
+"""How far this runtime has come with a command: computed anew from the log and from what is held."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from kora.domain.control import CommandStatus, NewMark, StopLevel
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from kora.domain.control import Command
+
+_ON_THE_WAY: Final = (CommandStatus.VISIBLE_TO_RUNTIME, CommandStatus.ACKNOWLEDGED, CommandStatus.ENFORCING)
+
+
+def next_marks(
+    command: Command, holder: str, *, now: datetime, is_at_rest: bool, left: str = ""
+) -> tuple[NewMark, ...]:
+    """What is to be written of this command, once everybody here was told of it; nothing that the log has.
+
+    Args:
+        command: as the log has it.
+        holder: this runtime.
+        now: the store's time, at which it was read.
+        is_at_rest: nothing is held, and nothing can be claimed any more.
+        left: what is held, for people.
+
+    """
+    said = _said(command, holder)
+    if said.is_settled:
+        return ()
+    marks = [NewMark(command.command_id, status) for status in _ON_THE_WAY if status.rank > said.rank]
+    is_late = (now - command.created_at).total_seconds() > command.enforce_seconds
+    if command.level >= StopLevel.EXTERNAL_KILL:
+        # Its end is the process's own thread's to say, just before it goes.
+        return tuple(marks)
+    if is_at_rest or command.level <= StopLevel.BLOCK_NEW_INTAKE:
+        # The store itself claims nothing since the command's commit: level 1 asks for no more.
+        marks.append(NewMark(command.command_id, CommandStatus.ENFORCED))
+    elif is_late:
+        marks.append(NewMark(command.command_id, CommandStatus.FAILED, left))
+    return tuple(marks)
+
+
+def _said(command: Command, holder: str) -> CommandStatus:
+    return next((mark.status for mark in command.marks if mark.holder == holder), CommandStatus.CREATED)
