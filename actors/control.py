@@ -192,8 +192,6 @@ class Control(KoraActor):
         if known is not None and steering.reset_at is not None and steering.reset_at > known:
             # An operator has seen to it.
             remembered.refusals.try_again(now)
-        if self._rung is Rung.HARD_STOP_100:
-            remembered.paused_month = steering.pool.month
 
     @property
     def _rung(self) -> Rung:
@@ -299,12 +297,17 @@ class Control(KoraActor):
         self._resume_credit(steering)
 
     def _resume_credit(self, steering: Steering) -> None:
-        paused, pool = self._remembered.paused_month, steering.pool
-        if paused is None or paused >= pool.month:
-            return
+        """Once a month, have what an earlier one deferred for cost made eligible, until the store has done so."""
+        remembered, pool = self._remembered, steering.pool
+        if remembered.month != pool.month:
+            # Tickets that are deferred while the pool is used up are this month's.
+            found = False if self._rung is Rung.HARD_STOP_100 else self._lookout.has_deferred()
+            if found is None:
+                return
+            remembered.month, remembered.resumes = pool.month, found
         if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
-            self._remembered.paused_month = None
-        else:
+            remembered.resumes = False
+        if remembered.resumes:
             self.tell(LEDGER, ResumeCredit(ramp=self._terms.ramp))
 
     def _tell_runtime(self) -> None:

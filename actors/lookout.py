@@ -8,6 +8,7 @@ from loguru import logger
 
 from kora.domain.control import StopLevel
 from kora.domain.cost import Rung, rung
+from kora.domain.ticket import Status
 from kora.errors import StoreError
 
 if TYPE_CHECKING:
@@ -65,6 +66,13 @@ class Lookout:
         self.is_readable, self.read_at = True, now
         self.steering, self.open_commands = steering, [command for command in commands if command.is_open]
         return True
+
+    def has_deferred(self) -> bool | None:
+        """Whether any ticket waits for the end of a pause for cost; None where that cannot be read."""
+        try:
+            return self._reader is not None and any(self._reader.tickets((Status.DEFERRED_COST_LIMIT,), 1))
+        except StoreError:
+            return None
 
     def deadline(self, drain_seconds: float) -> float | None:
         """When what still runs is to end by a command of level 2, on the boot clock; None by any other."""

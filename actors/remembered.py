@@ -22,5 +22,7 @@ class Remembered:
     refusals: Refusals = field(default_factory=Refusals)
     reset_at: datetime | None = None
     """the last reset that was seen: a later one also ends the pauses of providers"""
-    paused_month: int | None = None
-    """the month in which the credit pool was last seen used up"""
+    month: int | None = None
+    """the month in which it was last looked for tickets that a pause for cost has deferred in an earlier one"""
+    resumes: bool = False
+    """there are some, and the store has not made them eligible yet"""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from actors.messages import Poll
-from actors.names import POLLER
+from actors.names import CONTROL, POLLER
+from actors.steering import Recheck
 from kora.app.hearing import Hearing
 from kora.app.housekeeping import Housekeeping
 from kora.clock import SystemTime
 from kora.notify import Notifier
+from kora.store.hints import Hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Beside:
-    """The housekeeping, the notifier and the ear for new tickets of one runtime."""
+    """The housekeeping, the notifier and the ear for what others change of one runtime."""
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Beside:
             chain_id=chain_id,
             workdir=settings.path.parent,
         )
-        self._hearing = Hearing(store.hints(), lambda: tell(POLLER, Poll()))
+        self._hearing = Hearing(store.hints(), lambda hint: _wake(hint, tell))
 
     def start(self) -> None:
         """Begin."""
@@ -62,3 +64,9 @@ class Beside:
         self._hearing.close()
         self._notifier.close()
         self._housekeeping.close()
+
+
+def _wake(hint: Hint, tell: Callable[[str, object], None]) -> None:
+    if hint is Hint.STEERING:
+        tell(CONTROL, Recheck())
+    tell(POLLER, Poll())

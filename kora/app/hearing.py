@@ -1,4 +1,4 @@
-"""Waking the Poller the moment that there are new tickets, where the store tells of them."""
+"""Waking Poller and Control the moment that there is something for them, where the store tells of it."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from kora.store.hints import Hints
+    from kora.store.hints import Hint, Hints
 
 _SLICE_SECONDS: Final = 0.5
 """so often it is looked whether to end"""
 
 
 class Hearing:
-    """Listens on a thread of its own. Without it, and while its connection is away, polling finds every ticket."""
+    """Listens on a thread of its own. Without it, and while its connection is away, polling finds everything."""
 
-    def __init__(self, hints: Hints | None, wake: Callable[[], None]) -> None:
+    def __init__(self, hints: Hints | None, wake: Callable[[Hint], None]) -> None:
         self._hints = hints
         self._wake = wake
         self._is_closed = threading.Event()
@@ -39,7 +39,8 @@ class Hearing:
             return
         try:
             while not self._is_closed.is_set():
-                if hints.wait(_SLICE_SECONDS):
-                    self._wake()
+                hint = hints.wait(_SLICE_SECONDS)
+                if hint is not None:
+                    self._wake(hint)
         finally:
             hints.close()

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from psycopg import errors
 
 from kora.errors import RefusedError
-from kora.store.postgres.board_statements import BOARD, WAKE_POLLERS
+from kora.store.hints import Hint
+from kora.store.postgres.board_statements import BOARD, WAKE
 from kora.store.postgres.listening import channel
 from kora.store.postgres.place import PostgresPlace
 from kora.store.sql.board import Board
@@ -16,7 +17,7 @@ from kora.store.sql.change import Change
 
 
 class PostgresBoard(Board):
-    """As every operator's handle, and it wakes the workspace's pollers when a change is committed."""
+    """As every operator's handle, and it wakes the workspace's runtimes when a change is committed."""
 
     def __init__(self, place: PostgresPlace) -> None:
         super().__init__(place, BOARD)
@@ -27,7 +28,8 @@ class PostgresBoard(Board):
         try:
             with super()._changing(who) as change:
                 yield change
-                change.connection.execute(WAKE_POLLERS, (self._channel,))
+                hint = Hint.STEERING if change.steers else Hint.TICKETS
+                change.connection.execute(WAKE, (self._channel, hint.value))
         except errors.UniqueViolation as error:
             if error.diag.constraint_name != "objectives_ticket_id_key":
                 raise

@@ -17,7 +17,7 @@ FROM (SELECT last_chain_seq, last_event_hash FROM kora.chains WHERE workspace_id
 OFFSET 0
 """
 
-WAKE_POLLERS: Final = "SELECT pg_notify($1, '')"
+WAKE: Final = "SELECT pg_notify($1, $2)"
 
 # Of what new tickets wait for; a ticket's end waits for whoever adds what waits for it, and the other way round.
 _LOCK_BLOCKERS: Final = """

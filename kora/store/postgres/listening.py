@@ -1,4 +1,4 @@
-"""Hearing of new tickets at once. A hint and no more: whoever polls finds everything when one is lost."""
+"""Hearing of new tickets and commands at once. A hint and no more: whoever polls finds everything when one is lost."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from kora.store.hints import Hint
 from kora.store.postgres.bare import ANSWER_SECONDS, Waiting
 from kora.store.postgres.circuit import Circuit
 from kora.store.postgres.connection import CONNECT_SECONDS
@@ -36,17 +37,20 @@ class Listener:
         self._circuit = Circuit(least_seconds=_PAUSE_LEAST_SECONDS, most_seconds=_PAUSE_MOST_SECONDS)
         self._bare: Waiting | None = None
 
-    def wait(self, seconds: float) -> bool:
-        """Wait for as long, or until there may be new tickets; True when there may be."""
+    def wait(self, seconds: float) -> Hint | None:
+        """Wait for as long, or until there may be something; what, or None."""
         until = monotonic() + seconds
         try:
             bare = self._listening(until)
             if bare is None:
-                return False
-            return any(True for _ in bare.notifies(timeout=max(0.0, until - monotonic()), stop_after=1))
+                return None
+            heard = [word.payload for word in bare.notifies(timeout=max(0.0, until - monotonic()), stop_after=1)]
         except (psycopg.Error, OSError):
             self._lose()
-            return False
+            return None
+        if not heard:
+            return None
+        return Hint.STEERING if Hint.STEERING.value in heard else Hint.TICKETS
 
     def close(self) -> None:
         """Give the connection back."""

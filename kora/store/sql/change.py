@@ -26,6 +26,8 @@ class Change:
     now_us: int
     log: ChainLog
     who: str
+    steers: bool = False
+    """something else than tickets was changed, which runtimes may go by"""
 
     def acted(self, verb: str, ticket_id: str, ticket_no: int, *, before: object, after: dict[str, Any]) -> None:
         """The log says who did what to which ticket; of its fields, those that it changed."""
@@ -50,6 +52,7 @@ class Change:
         event_id: str | None = None,
     ) -> None:
         """The log says who did what, of no ticket."""
+        self.steers = True
         payload = {"who": self.who, "verb": verb, "target": target, "before": before, "after": after}
         self.log.append(EventType.OPERATOR_ACTED, payload, event_id=event_id)
 

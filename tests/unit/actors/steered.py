@@ -8,6 +8,7 @@ from itertools import count
 
 from kora.domain.control import ClaimPermission, Command, CommandStatus, IssuerKind, Mark, StopLevel, effective
 from kora.domain.cost import Pool
+from kora.domain.ticket import Status
 from kora.errors import StoreUnavailableError
 from kora.store.steering import Steering
 from tests.claims import NOW
@@ -26,6 +27,8 @@ class Steered:
         self.reset_at = None
         self.has_ceiling = False
         self.epoch = 1
+        self.deferred = 0
+        """how many tickets wait for the end of a pause for cost"""
         self.pool = Pool(month=202611, counted_micro_usd=0, reconciled_micro_usd=0, refreshed_at=None, ramp_seconds=0.0)
         self._numbers = count(1)
 
@@ -89,6 +92,10 @@ class Steered:
             pool=self.pool,
             watcher_seen_seconds=None,
         )
+
+    def tickets(self, statuses=(), limit=None):
+        assert statuses == (Status.DEFERRED_COST_LIMIT,)
+        return ["a ticket"] * self.deferred
 
     def commands(self, limit=None):
         return self.log[::-1][:limit]

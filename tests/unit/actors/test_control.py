@@ -283,21 +283,29 @@ def test_a_pool_that_is_used_up_ends_what_runs_and_pauses_only_when_nothing_is_h
     assert said[-1].endswith("one by one\n")
 
 
-def test_a_new_month_after_a_pause_resumes_the_credit_until_the_store_has_done_so(stage, seat):
+def test_in_a_new_month_what_was_deferred_is_resumed_until_the_store_has_done_so(stage, seat):
     seat.steered.spend(200.0)
+    seat.steered.deferred = 1
     seat.tick()
-    seat.tick()
-    assert stage.said(LEDGER) == []
     seat.steered.spend(0.0, month=202612)
-    seat.sit()
-    seat.tick()
-    assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)] * 2
-    december = seat.steered.now.replace(month=12)
-    seat.steered.spend(0.0, refreshed_at=december)
+    for _ in range(2):
+        seat.tick()
+        assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)]
+    seat.steered.spend(0.0, refreshed_at=seat.steered.now.replace(month=12))
+    seat.steered.deferred = 0
     seat.tick()
     seat.steered.spend(0.0, month=202701)
     seat.tick()
     assert stage.said(LEDGER) == []
+
+
+@pytest.mark.parametrize(("spent_usd", "told"), [(0.0, [ResumeCredit(ramp=RAMP)]), (200.0, [])])
+def test_so_does_one_that_begins_in_the_new_month_unless_the_pool_is_used_up_again(stage, spent_usd, told):
+    seat = Seat(stage)
+    seat.steered.deferred = 1
+    seat.steered.spend(spent_usd)
+    seat.sit()
+    assert stage.said(LEDGER) == told
 
 
 def test_a_retry_ceiling_leaves_critical_tickets(seat, said):

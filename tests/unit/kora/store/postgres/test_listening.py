@@ -7,7 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from kora.store.hints import Hints
+from kora.domain.control import StopLevel
+from kora.store.hints import Hint, Hints
 from kora.store.postgres import listening
 from tests.unit.kora.store.postgres.fleet import PATIENCE_SECONDS
 
@@ -28,10 +29,18 @@ def test_a_new_ticket_is_heard_of_and_silence_keeps_the_connection(hints, add, r
 
     add(1)
 
-    assert hints.wait(PATIENCE_SECONDS)
+    assert hints.wait(PATIENCE_SECONDS) is Hint.TICKETS
     assert not hints.wait(0.0)
     assert len(before) == 1
     assert raw.execute(f"SELECT pid {LISTENERS}").fetchall() == before
+
+
+def test_a_command_and_its_reset_are_heard_of_as_such(hints, store):
+    with closing(store.board()) as board:
+        board.stop(StopLevel.BLOCK_NEW_INTAKE, reason="enough", enforce_seconds=60.0, who="ann")
+        assert hints.wait(PATIENCE_SECONDS) is Hint.STEERING
+        board.reset(reason="seen to", who="ann")
+        assert hints.wait(PATIENCE_SECONDS) is Hint.STEERING
 
 
 def test_a_connection_that_was_lost_is_made_anew_when_its_pause_is_over(hints, add, raw, monkeypatch):
