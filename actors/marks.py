@@ -30,17 +30,17 @@ def next_marks(
     said = _said(command, holder)
     if said.is_settled:
         return ()
-    marks = [NewMark(command.command_id, status) for status in _ON_THE_WAY if status.rank > said.rank]
+    if said is not CommandStatus.ENFORCING:
+        # The end waits for the log to have these: by then it has the mirror's word that the work is paused, too.
+        return tuple(NewMark(command.command_id, status) for status in _ON_THE_WAY if status.rank > said.rank)
     is_late = (now - command.created_at).total_seconds() > command.enforce_seconds
     if command.level >= StopLevel.EXTERNAL_KILL:
         # Its end is the process's own thread's to say, just before it goes.
-        return tuple(marks)
+        return ()
     if is_at_rest or command.level <= StopLevel.BLOCK_NEW_INTAKE:
         # The store itself claims nothing since the command's commit: level 1 asks for no more.
-        marks.append(NewMark(command.command_id, CommandStatus.ENFORCED))
-    elif is_late:
-        marks.append(NewMark(command.command_id, CommandStatus.FAILED, left))
-    return tuple(marks)
+        return (NewMark(command.command_id, CommandStatus.ENFORCED),)
+    return (NewMark(command.command_id, CommandStatus.FAILED, left),) if is_late else ()
 
 
 def _said(command: Command, holder: str) -> CommandStatus:

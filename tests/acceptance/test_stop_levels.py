@@ -1,0 +1,242 @@
+"""The five STOP levels, with real processes and a real agent: what stops, how fast, and what the log tells of it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from kora.admin.client import Client
+from kora.domain.control import Command, CommandStatus, StopLevel
+from tests.acceptance.home import PATIENCE_SECONDS, Home, wait_until
+
+AGENT = """
+import os, select, signal, sys
+def end(*_):
+    select.select([], [], [], 0.2)
+    os._exit(1)
+signal.signal(signal.SIGTERM, end)
+print("begun", flush=True)
+select.select([], [], [], float(sys.argv[1]))
+"""
+FOR_EVER = "600"
+LIMIT_SECONDS = 30.0
+"""within which each level is to be enforced, on a machine that does other things as well; else the runtime says that it
+has failed"""
+DRAIN_SECONDS = 1.0
+RESOLVED, RELEASED = "kora.sea_ticket.resolved", "sea_ticket.claim_released"
+MOVED, ENFORCED = "kora.operational_state.transitioned", "kora_control.enforced"
+
+
+class Stopped:
+    """A board whose runtime is told to stop."""
+
+    def __init__(self, home: Home, *, has_holder: bool) -> None:
+        self.home, self.has_holder = home, has_holder
+        home.configure(
+            agent={"command": [sys.executable, "-I", "-S", "-c", AGENT, "{ticket_title}"], "grace_seconds": 5},
+            control={"drain_seconds": DRAIN_SECONDS},
+        )
+        with home.store():
+            """The runtime finds a store that is there."""
+        self.process = self.start()
+
+    def start(self) -> subprocess.Popen[str]:
+        process = self.home.start("run")
+        if not self.has_holder:
+            wait_until(self.home, self._leave_out, process)
+        return process
+
+    def _leave_out(self) -> bool:
+        try:
+            Client(self.home.folder / ".kora").post("/actors/state_holder/stop")
+        except Exception:  # noqa: BLE001 - it does not serve yet
+            return False
+        return True
+
+    def wait_until(self, holds) -> None:
+        wait_until(self.home, holds, self.process)
+
+    def add(self, title: str) -> str:
+        """A ticket whose agent takes so long."""
+        before = {ticket["ticket_id"] for ticket in self.home.tickets()}
+        self.home.add(1, ticket_title=title)
+        [added] = {ticket["ticket_id"] for ticket in self.home.tickets()} - before
+        return added
+
+    def begin(self, title: str = FOR_EVER) -> str:
+        """It is worked by now."""
+        ticket_id = self.add(title)
+        self.wait_until(lambda: self.status(ticket_id) == "in_progress")
+        return ticket_id
+
+    def status(self, ticket_id: str) -> str:
+        with self.home.reading() as reader:
+            return reader.ticket(ticket_id).sea_status
+
+    def stop(self, level: int) -> Command:
+        with self.home.store() as store, closing(store.board()) as board:
+            return board.stop(StopLevel(level), reason="enough", enforce_seconds=LIMIT_SECONDS, who="ann")
+
+    def reset(self) -> None:
+        with self.home.store() as store, closing(store.board()) as board:
+            board.reset(reason="seen to", who="ann")
+
+    def cancel(self, ticket_id: str) -> None:
+        """It is not to be worked again."""
+        with self.home.store() as store, closing(store.board()) as board:
+            board.cancel(ticket_id, who="ann")
+
+    def marked(self, command: Command) -> CommandStatus:
+        with self.home.reading() as reader:
+            return next(each for each in reader.commands() if each.command_id == command.command_id).status
+
+    def enforce(self, level: int) -> Command:
+        """It is ordered, and enforced within its limit: else it has failed, and stays so."""
+        command = self.stop(level)
+        self.wait_until(lambda: self.marked(command).is_settled)
+        assert self.marked(command) is CommandStatus.ENFORCED
+        return command
+
+    def come_back(self) -> None:
+        """After a reset, tickets are claimed, and the mirror is READY on the way."""
+        seq = self.last_seq()
+        self.reset()
+        ticket_id = self.add("0")
+        self.wait_until(lambda: self.status(ticket_id) == "completed")
+        if self.has_holder:
+            moves = [event["payload"] for event in self.since(seq) if event["event_type"] == MOVED]
+            assert [(move["from_primary_state"], move["to_primary_state"]) for move in moves][:1] == [
+                ("paused", "ready")
+            ]
+            assert moves[0]["trigger"] == "operator clears by reset"
+
+    def last_seq(self) -> int:
+        with self.home.reading() as reader:
+            return reader.last_seq()
+
+    def since(self, seq: int) -> list[dict]:
+        return [event for event in self.home.events() if event["seq"] > seq]
+
+    def told(self, seq: int, *ticket_ids: str) -> list[tuple[str, str]]:
+        """What the runtime's chain tells since then of what stops it, of these tickets, and of commands."""
+        names = {MOVED: "to_primary_state", RESOLVED: "resolution"}
+        found = []
+        for event in self.since(seq):
+            kind, ticket_id = event["event_type"], event["ticket_id"]
+            if event["payload"].get("trigger", "").startswith("claim "):
+                continue
+            if kind in {MOVED, ENFORCED} or (kind in {RESOLVED, RELEASED} and ticket_id in ticket_ids):
+                found.append((kind, event["payload"].get(names.get(kind, ""), "")))
+        return found
+
+    def expected(self, *events: tuple[str, str]) -> list[tuple[str, str]]:
+        """Without a StateHolder, no transition is told of."""
+        return [event for event in events if self.has_holder or event[0] != MOVED]
+
+
+@pytest.fixture(params=[True, False], ids=["with the mirror", "without"], scope="module")
+def stopped(request, tmp_path_factory) -> Iterator[Stopped]:
+    """One that is stopped again and again, and comes back."""
+    home = Home(tmp_path_factory.mktemp("home"))
+    try:
+        yield Stopped(home, has_holder=request.param)
+    finally:
+        home.end()
+
+
+@pytest.fixture(params=[True, False], ids=["with the mirror", "without"])
+def ended(request, tmp_path) -> Iterator[Stopped]:
+    """One that ends by it."""
+    home = Home(tmp_path)
+    try:
+        yield Stopped(home, has_holder=request.param)
+    finally:
+        home.end()
+
+
+def test_level_1_takes_in_nothing_new_and_what_runs_goes_on(stopped):
+    running = stopped.begin("2")
+    seq = stopped.last_seq()
+    stopped.enforce(1)
+    waiting = stopped.add("0")
+    stopped.wait_until(lambda: stopped.status(running) == "completed")
+    assert stopped.status(waiting) == "assigned"
+    assert stopped.told(seq, running) == stopped.expected(
+        (MOVED, "paused"), (ENFORCED, ""), (RESOLVED, "completed"), (RELEASED, "")
+    )
+    stopped.come_back()
+    stopped.wait_until(lambda: stopped.status(waiting) == "completed")
+
+
+def test_level_2_lets_what_runs_finish_for_a_while_and_then_releases_it(stopped):
+    quick, slow = stopped.begin("0.5"), stopped.begin()
+    seq = stopped.last_seq()
+    stopped.enforce(2)
+    assert (stopped.status(quick), stopped.status(slow)) == ("completed", "released")
+    told = stopped.told(seq, quick, slow)
+    assert told == stopped.expected(
+        (MOVED, "paused"),
+        *((RESOLVED, "completed"), (RELEASED, "")),
+        *((RESOLVED, "released"), (RELEASED, "")),
+        (ENFORCED, ""),
+    )
+    stopped.cancel(slow)
+    stopped.come_back()
+
+
+def test_level_3_ends_what_runs_now_and_a_lower_command_after_it_changes_nothing(stopped):
+    running = [stopped.begin(), stopped.begin()]
+    seq = stopped.last_seq()
+    stopped.enforce(3)
+    assert [stopped.status(ticket_id) for ticket_id in running] == ["released"] * 2
+    with stopped.home.reading() as reader:
+        assert [reader.ticket(ticket_id).next_eligible_at for ticket_id in running] == [None] * 2
+        assert reader.ticket(running[0]).failure_count_by_reason == {}
+    told = stopped.told(seq, *running)
+    assert sorted(told[:-1]) == sorted(
+        stopped.expected((MOVED, "paused"), *[(RESOLVED, "released"), (RELEASED, "")] * 2)
+    )
+    assert told[0] == stopped.expected((MOVED, "paused"), (RESOLVED, "released"))[0]
+    assert told[-1] == (ENFORCED, "")
+    seq = stopped.last_seq()
+    stopped.enforce(1)
+    assert stopped.told(seq) == [(ENFORCED, "")]
+    with stopped.home.reading() as reader:
+        assert reader.steering().command.level == 3
+    for ticket_id in running:
+        stopped.cancel(ticket_id)
+    stopped.come_back()
+
+
+@pytest.mark.parametrize("level", [4, 5])
+def test_levels_4_and_5_kill_what_runs_and_the_runtime_exits_with_5(ended, level):
+    running = ended.begin()
+    seq = ended.last_seq()
+    command = ended.stop(level)
+    assert ended.process.wait(PATIENCE_SECONDS) == 5, ended.home.log()
+    assert ended.home.left_over() == []
+    assert ended.marked(command) is CommandStatus.ENFORCED
+    assert ended.status(running) == "released"
+    assert ended.told(seq, running) == ended.expected(
+        (MOVED, "stopped"), (RESOLVED, "released"), (RELEASED, ""), (ENFORCED, "")
+    )
+    revoked = [event["payload"]["target"] for event in ended.since(seq) if event["payload"].get("verb") == "revoke"]
+    assert len(revoked) == (1 if level == 5 else 0)
+    if level == 5 or not ended.has_holder:
+        return
+
+    # Started again, it ends the same way, until a reset.
+    ended.process = ended.home.start("run")
+    assert ended.process.wait(PATIENCE_SECONDS) == 5
+    assert "control reset" in ended.home.log()
+    assert ended.status(running) == "released"
+
+    ended.cancel(running)
+    ended.reset()
+    done = ended.add("0")
+    ended.process = ended.home.start("run")
+    ended.wait_until(lambda: ended.status(done) == "completed")
