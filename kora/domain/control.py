@@ -12,6 +12,8 @@ PERMISSION_SECONDS: Final = 5.0
 """a permission older than this counts as none: a Control that cannot read closes the gate by saying nothing"""
 WATCHER_SEEN_SECONDS: Final = 5.0
 """a watcher that has not said for so long that it is there counts as gone; it says so every second"""
+NO_WATCHER: Final = "control escalation unavailable - use level 4 by hand"
+"""what is said where there is no watcher; wire format"""
 
 
 class ClaimPermission(StrEnum):
@@ -159,6 +161,11 @@ class Command:
         if CommandStatus.FAILED in said and all(status.is_settled for status in said):
             return CommandStatus.FAILED
         return min(said, key=lambda status: status.rank, default=CommandStatus.CREATED)
+
+
+def is_watched(seen_seconds: float | None) -> bool:
+    """Whether a watcher is there that said so that long ago; None: none ever did, or all have ended."""
+    return seen_seconds is not None and seen_seconds <= WATCHER_SEEN_SECONDS
 
 
 def effective(commands: Iterable[Command]) -> Command | None:
