@@ -7,13 +7,19 @@ from pathlib import Path
 from kora.clock import SystemTime, TimeSource
 from kora.errors import StoreUnusableError
 from kora.store.port import Store
+from kora.store.sqlite.schema import look as look_at_sqlite
 from kora.store.sqlite.schema import prepare
 from kora.store.sqlite.store import SqliteStore
 from kora.store.url import SQLITE, checked_url, is_postgres, shown_url
+from kora.store.views import Look
 
 
-def open_store(url: str, *, workspace_id: str, actor_id: str, time: TimeSource | None = None) -> Store:
+def open_store(
+    url: str, *, workspace_id: str, actor_id: str, time: TimeSource | None = None, as_it_is: bool = False
+) -> Store:
     """The store, ready for use: a file is made or migrated if need be; workspace and actor are registered.
+
+    `as_it_is`: nothing of that is done; for one that `look` has found to be current, to be read and rehearsed with.
 
     Raises `StoreUnusableError` when a person must act first, `StoreUnavailableError` when it stayed locked for half a
     minute, or there is no room, `StoreUnreachableError` when its server does not answer.
@@ -22,8 +28,27 @@ def open_store(url: str, *, workspace_id: str, actor_id: str, time: TimeSource |
     if is_postgres(url):
         from kora.store.postgres.store import PostgresStore  # noqa: PLC0415 - psycopg costs 100 ms
 
-        return PostgresStore(checked_url(url), shown_url(url), workspace_id=workspace_id, actor_id=actor_id, time=time)
-    return SqliteStore(url, sqlite_path(url), workspace_id=workspace_id, actor_id=actor_id, time=time)
+        return PostgresStore(
+            checked_url(url),
+            shown_url(url),
+            workspace_id=workspace_id,
+            actor_id=actor_id,
+            time=time,
+            as_it_is=as_it_is,
+        )
+    return SqliteStore(
+        url, sqlite_path(url), workspace_id=workspace_id, actor_id=actor_id, time=time, as_it_is=as_it_is
+    )
+
+
+def look(url: str, *, workspace_id: str, actor_id: str) -> Look:
+    """How the store stands; nothing is made, migrated, registered or locked. Raises what `open_store` raises."""
+    if is_postgres(url):
+        from kora.store.postgres.place import PostgresPlace  # noqa: PLC0415 - psycopg costs 100 ms
+        from kora.store.postgres.schema import look as look_at_postgres  # noqa: PLC0415 - as above
+
+        return look_at_postgres(PostgresPlace(checked_url(url), shown_url(url), workspace_id, actor_id, SystemTime()))
+    return look_at_sqlite(sqlite_path(url), workspace_id=workspace_id, actor_id=actor_id)
 
 
 def migrate(url: str, *, workspace_id: str, runtime_role: str | None = None) -> tuple[str | None, str]:

@@ -293,11 +293,11 @@ class Store(Protocol):
     def hints(self) -> Hints | None:
         """A new ear for new tickets; None where nobody tells of them."""
 
-    def rehearse(self) -> None:
+    def rehearse(self, *, is_patient: bool = False) -> None:
         """A ticket of its own was added, claimed and released, and all of it undone; nothing is left of it.
 
-        Takes moments, whatever stands on the board, and whether work is stopped or not. Raises `StoreError` when it
-        cannot be done.
+        Takes moments, whatever stands on the board, and whether work is stopped or not; `is_patient`: and half a minute
+        more, while somebody else writes. Raises `StoreError` when it cannot be done.
         """
 
     def archive(

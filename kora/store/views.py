@@ -10,6 +10,23 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Look:
+    """How a store stands, before anything of it is made or changed."""
+
+    revision: str | None
+    """of its schema; None: there is none yet, and whoever opens it makes it"""
+    current_revision: str
+    """this Kora's: an older one is brought to it by whoever opens the store"""
+    is_registered: bool
+    """whether the actor has its row; False while the schema is not the current one"""
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it can be worked with as it is."""
+        return self.revision == self.current_revision
+
+
+@dataclass(frozen=True, slots=True)
 class ActiveWork:
     """Who works what: one held claim."""
 

@@ -11,6 +11,7 @@ from kora.store.postgres.errors import translated
 from kora.store.postgres.place import PostgresPlace
 from kora.store.postgres.roles import admission, check_runtime_role
 from kora.store.sql.unfinished import check_finished
+from kora.store.views import Look
 
 REVISION: Final = "0003"
 OLDEST_SERVER: Final = 150_000
@@ -89,6 +90,14 @@ def check(place: PostgresPlace) -> None:
             # Restored from another server: what comes from now on is to stand behind what is there.
             with connection.writing():
                 connection.execute(_SHIFT_SEQ, (place.workspace_id, ahead + 1))
+
+
+def look(place: PostgresPlace) -> Look:
+    """How the database stands; nothing of it is changed. Raises what `check` raises."""
+    with closing(place.connect()) as connection, translated(place.name):
+        is_registered, _ = _checked_workspace(connection, place)
+        check_finished(connection, UNFINISHED_COPY, name=place.name, workspace_id=place.workspace_id)
+    return Look(REVISION, REVISION, is_registered=is_registered)
 
 
 def check_source(place: PostgresPlace) -> None:

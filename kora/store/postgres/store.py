@@ -28,14 +28,24 @@ if TYPE_CHECKING:
 class PostgresStore:
     """Implements `Store`. Each handle has its own connection, made when it is first needed; the store keeps none.
 
-    Opening changes nothing but the actor's row; tables are made by `migrate` alone.
+    Opening changes nothing but the actor's row, and not even that `as_it_is`; tables are made by `migrate` alone.
     """
 
     is_new = False
 
-    def __init__(self, url: str, name: str, *, workspace_id: str, actor_id: str, time: TimeSource) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        *,
+        workspace_id: str,
+        actor_id: str,
+        time: TimeSource,
+        as_it_is: bool = False,
+    ) -> None:
         self._place = PostgresPlace(url, name, workspace_id, actor_id, time)
-        check(self._place)
+        if not as_it_is:
+            check(self._place)
 
     @property
     def url(self) -> str:
@@ -67,14 +77,13 @@ class PostgresStore:
 
         return Listener(self._place)
 
-    def rehearse(self) -> None:
+    def rehearse(self, *, is_patient: bool = False) -> None:
         """A ticket of its own was added, claimed and released, and all of it undone. Raises `StoreError`."""
         from kora.store.postgres.board_statements import BOARD
         from kora.store.postgres.write import PostgresWriter
 
-        # Patient, as somebody may be importing a long list of tickets just now.
         nobody = RuntimeRecord(runtime_id=new_id(), host="", pid=0, version="")
-        with closing(PostgresWriter(self._place, nobody, is_patient=True)) as writer:
+        with closing(PostgresWriter(self._place, nobody, is_patient=is_patient)) as writer:
             writer.rehearse(BOARD)
 
     def archive(

@@ -19,6 +19,7 @@ from kora.store.sqlite.connection import PATIENT_SECONDS, WRITER_SECONDS, connec
 from kora.store.sqlite.errors import translated
 from kora.store.sqlite.place import SqlitePlace
 from kora.store.sqlite.statements import (
+    IS_ACTOR,
     IS_REGISTERED,
     IS_WORKSPACE,
     LOOK,
@@ -27,6 +28,7 @@ from kora.store.sqlite.statements import (
     REVISION_OF_SCHEMA,
     UNFINISHED_COPY,
 )
+from kora.store.views import Look
 
 REVISION: Final = "0005"
 KNOWN_REVISIONS: Final = ("0001", "0002", "0003", "0004", REVISION)
@@ -68,6 +70,30 @@ def register(place: SqlitePlace) -> None:
 def register_to_copy(place: SqlitePlace) -> None:
     """As `register`, for a workspace that a board is to be copied to, or is being copied to already."""
     patiently(lambda: _register(place, is_copied_to=True))
+
+
+def look(path: Path, *, workspace_id: str, actor_id: str) -> Look:
+    """How the file stands; nothing is made, migrated, registered or locked. Raises what `prepare` raises."""
+    if not path.exists():
+        folder = path.parent
+        if not folder.is_dir():
+            raise StoreUnusableError(f"{path} cannot be made: there is no directory {folder}; create it first")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreUnusableError(f"{path} cannot be made: {folder} is not writable for this user")
+        return Look(None, REVISION, is_registered=False)
+    _admit(path)
+    return patiently(lambda: _look(path, workspace_id, actor_id))
+
+
+def _look(path: Path, workspace_id: str, actor_id: str) -> Look:
+    with closing(connect(path, wait_seconds=WRITER_SECONDS, query_only=True)) as connection:
+        revision = _revision(connection, path)
+        if revision != REVISION:
+            return Look(revision, REVISION, is_registered=False)
+        with translated(path):
+            check_finished(connection, UNFINISHED_COPY, name=str(path), workspace_id=workspace_id)
+            is_registered = connection.execute(IS_ACTOR, (workspace_id, actor_id)).fetchone() == (1,)
+    return Look(revision, REVISION, is_registered=is_registered)
 
 
 def check_source(path: Path, workspace_id: str) -> None:

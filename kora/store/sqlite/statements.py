@@ -24,6 +24,8 @@ SELECT EXISTS (SELECT 1 FROM workspaces WHERE workspace_id = :workspace_id)
    AND EXISTS (SELECT 1 FROM clocks WHERE boot_id = :boot_id)
 """
 
+IS_ACTOR: Final = "SELECT EXISTS (SELECT 1 FROM actor_registry WHERE workspace_id = ? AND actor_id = ?)"
+
 IS_WORKSPACE: Final = "SELECT EXISTS (SELECT 1 FROM workspaces WHERE workspace_id = ?)"
 
 UNFINISHED_COPY: Final = "SELECT source, source_state, progress FROM unfinished_copies WHERE workspace_id = ?"

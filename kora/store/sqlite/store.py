@@ -31,14 +31,18 @@ class SqliteStore:
 
     Every handle is one to the file that was there at first. Once that is removed or replaced, making another handle
     raises `StoreUnusableError`, and neither file is changed.
+
+    `as_it_is`: nothing is made, migrated or registered; for a file that `look` has found to be current.
     """
 
-    def __init__(self, url: str, path: Path, *, workspace_id: str, actor_id: str, time: TimeSource) -> None:
+    def __init__(
+        self, url: str, path: Path, *, workspace_id: str, actor_id: str, time: TimeSource, as_it_is: bool = False
+    ) -> None:
         self._url = url
-        before, _ = prepare(path)
-        self._is_new = before is None
+        self._is_new = False if as_it_is else prepare(path)[0] is None
         self._place = SqlitePlace(path, workspace_id, actor_id, time, identity(path))
-        register(self._place)
+        if not as_it_is:
+            register(self._place)
 
     @property
     def url(self) -> str:
@@ -73,14 +77,13 @@ class SqliteStore:
     def hints(self) -> None:
         """None: a file tells nobody of what is written to it."""
 
-    def rehearse(self) -> None:
+    def rehearse(self, *, is_patient: bool = False) -> None:
         """A ticket of its own was added, claimed and released, and all of it undone. Raises `StoreError`."""
         from kora.store.sqlite.sets import BOARD
         from kora.store.sqlite.write import SqliteWriter
 
-        # Patient, as somebody may be importing a long list of tickets just now.
         nobody = RuntimeRecord(runtime_id=new_id(), host="", pid=0, version="")
-        with closing(SqliteWriter(self._place, nobody, is_patient=True)) as writer:
+        with closing(SqliteWriter(self._place, nobody, is_patient=is_patient)) as writer:
             writer.rehearse(BOARD)
 
     def archive(
