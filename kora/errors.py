@@ -3,6 +3,8 @@
 KoraError
 ├── ConfigurationError        the settings are wrong; every fault is listed                exit 2
 ├── StartError                the runtime could not start                                  exit 7
+├── BootError                 a boot gate failed, and a person must act                    exit 1
+├── BootEndedError            told to end before its gates had passed                      exit 0
 ├── BoardError                an operator's change was refused                             exit 1
 │   ├── ImportRefusedError    a file of tickets has broken lines; nothing was imported     exit 1
 │   ├── RefusedError          the ticket does not stand so that this could be done to it   exit 1
@@ -58,6 +60,16 @@ class StartError(KoraError):
     """The runtime could not start; nothing was changed on the board."""
 
     exit_code = 7
+
+
+class BootError(KoraError):
+    """A boot gate failed; the message says which, what was found and what to do. Nothing was claimed."""
+
+
+class BootEndedError(KoraError):
+    """The runtime was told to end while its gates were tried; it had begun nothing."""
+
+    exit_code = 0
 
 
 class BoardError(KoraError):

@@ -45,6 +45,22 @@ class ActorStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class BootView:
+    """How far the boot gates have come; there are no actors before they have passed."""
+
+    gate: str | None
+    """the one that is tried; None before the first and behind the last"""
+    failures: int
+    """how often that has failed so far"""
+    since: datetime | None
+    """when it was tried first"""
+    detail: str
+    """why it failed last"""
+    results: Sequence[Mapping[str, Any]]
+    """of those that have ended: `gate_id`, `gate_class`, `outcome`, `attempts`, `elapsed_ms`, `detail`"""
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeStatus:
     """`status --json`; wire format."""
 
@@ -53,6 +69,8 @@ class RuntimeStatus:
     actors: Sequence[ActorStatus]
     claims_held: int
     """attempts that run here, or wait here to be begun"""
+    boot: BootView | None = None
+    """while it boots"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,18 +17,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from kora.agents.containment import Containment
+    from kora.app.boot.booting import Boot
     from kora.config import Settings
     from kora.store.port import Store
 
 
 class Beside:
-    """The housekeeping, the notifier and the ear for what others change of one runtime."""
+    """The housekeeping, the notifier, the ear for what others change, and what is known of the store, of one runtime."""
 
     def __init__(
         self,
         settings: Settings,
         store: Store,
-        chain_id: str,
+        boot: Boot,
         containment: Containment,
         *,
         live: Callable[[str], bool],
@@ -48,9 +49,10 @@ class Beside:
             on=notify.on,
             timeout_seconds=notify.timeout_seconds,
             open_reader=store.reader,
-            chain_id=chain_id,
+            chain_id=boot.runtime_id,
             workdir=settings.path.parent,
         )
+        self._keeping = boot.keeping(store, tell)
         self._hearing = Hearing(store.hints(), lambda hint: _wake(hint, tell))
 
     def start(self) -> None:
@@ -58,10 +60,12 @@ class Beside:
         self._hearing.start()
         self._housekeeping.start()
         self._notifier.start()
+        self._keeping.start()
 
     def close(self) -> None:
         """Tell what there is to tell, and end."""
         self._hearing.close()
+        self._keeping.close()
         self._notifier.close()
         self._housekeeping.close()
 

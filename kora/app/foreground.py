@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -12,7 +10,7 @@ from actors.supervision import SupervisionError
 from kora import logging
 from kora.app import rereading
 from kora.app.runtime import Runtime
-from kora.errors import KoraError, StoreUnreachableError
+from kora.errors import BootEndedError, KoraError
 from kora.signals import Signals
 from kora.store.url import shown_url
 
@@ -24,12 +22,6 @@ if TYPE_CHECKING:
 _LOOK_SECONDS: Final = 0.1
 _STOPPED_CODE: Final = 5
 """ended by a command of level 4 or 5"""
-_RETRY_SECONDS: Final = 1.0
-"""the pause before a server out of reach is tried again; each is twice the one before"""
-_RETRY_MAX_SECONDS: Final = 30.0
-_SAY_SECONDS: Final = 60.0
-"""when it is said again that it is out of reach; then whenever it has been so for twice as long"""
-_SAY_MAX_SECONDS: Final = 3_600.0
 
 
 def _update(runtime: Runtime, path: Path) -> None:
@@ -38,33 +30,6 @@ def _update(runtime: Runtime, path: Path) -> None:
         rereading.follow(runtime, path)
     except (KoraError, SupervisionError) as error:
         logger.error("the configuration was not followed: {}", error)
-
-
-def _opened(settings: Settings, signals: Signals) -> Runtime | None:
-    """A runtime that is ready to be started; None when it was told to end while its store's server was out of reach.
-
-    Nothing else is tried again: a person must act, or the store is a file, and opening it has waited long enough.
-    """
-    began = say_at = time.monotonic()
-    pause = _RETRY_SECONDS
-    while not signals.count:
-        try:
-            return Runtime(settings, signals=signals)
-        except StoreUnreachableError as error:
-            now = time.monotonic()
-            if now >= say_at:
-                logger.warning("{}; this runtime tries again until the store is there, or it is told to end", error)
-                say_at = now + min(max(now - began, _SAY_SECONDS), _SAY_MAX_SECONDS)
-        # Not all at once, where a whole fleet waits for one server.
-        _rest(pause * random.uniform(0.5, 1.0), signals)
-        pause = min(2 * pause, _RETRY_MAX_SECONDS)
-    return None
-
-
-def _rest(seconds: float, signals: Signals) -> None:
-    until = time.monotonic() + seconds
-    while not signals.count and (left := until - time.monotonic()) > 0:
-        time.sleep(min(left, _LOOK_SECONDS))
 
 
 def _work(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle: bool) -> int:
@@ -103,10 +68,11 @@ def run(settings: Settings, *, until_idle: bool) -> int:
     logging.configure(settings.runtime.log_level, log_format=settings.runtime.log_format)
     try:
         with Signals() as signals:
-            runtime = _opened(settings, signals)
-            if runtime is None:
-                logger.info("told to end before it began")
-                return 0
+            try:
+                runtime = Runtime(settings, signals=signals)
+            except BootEndedError as error:
+                logger.info("{}", error)
+                return error.exit_code
             with runtime:
                 return _work(runtime, settings, signals, until_idle=until_idle)
     finally:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from kora.app.runtime import Runtime
     from kora.config import Settings
 
-_NEXT_START: Final = ("runtime.", "notify.", "admin.", "supervisor.max_retired")
+_NEXT_START: Final = ("runtime.", "boot.", "notify.", "admin.", "supervisor.max_retired")
 """how the keys begin that are only read when a runtime starts …"""
 _IN_THE_TREE: Final = "runtime.tick_seconds"
 """… but this one, which actors are given"""

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from random import Random
 from typing import TYPE_CHECKING, Final, Self
 
@@ -17,10 +16,9 @@ from loguru import logger
 
 from actors import tree
 from actors.messages import Append
-from actors.names import CONTROL, LEDGER, STATE_HOLDER
+from actors.names import LEDGER
 from actors.post import Post
 from actors.remembered import Remembered
-from actors.steering import Booted, Transition
 from actors.supervision import (
     CommandTimeoutError,
     Directory,
@@ -34,16 +32,15 @@ from kora.agents.containment import Containment
 from kora.agents.record import await_closed
 from kora.app import assembly, reports, rereading
 from kora.app.beside import Beside
+from kora.app.boot.booting import Boot
 from kora.app.ending import ABORT_SECONDS, Ending
 from kora.app.idleness import Idleness
 from kora.app.operators import Operators
 from kora.clock import SystemTime
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
-from kora.domain.state import BOOTED, PrimaryState
 from kora.errors import StartError, StoreError
 from kora.state_dir import StateDir
-from kora.store.open import open_store
 from kora.store.port import RuntimeRecord
 
 if TYPE_CHECKING:
@@ -67,7 +64,8 @@ Plan = Callable[[tree.Parts, Mapping[str, Post]], SupervisorSpec]
 class Runtime:
     """One runtime: a supervision tree in this process, from the state directory's lock to the last agent's end.
 
-    Opening refuses with a `KoraError` that says why, before anything is changed; `start` begins to work the board.
+    Opening tries the boot gates, and refuses with a `KoraError` that says why, before anything is claimed; `start`
+    begins to work the board. A store whose server is out of reach is waited for, if there are signals to end that.
     """
 
     def __init__(self, settings: Settings, *, plan: Plan = tree.supervision, signals: Signals | None = None) -> None:
@@ -85,19 +83,16 @@ class Runtime:
 
     def _open(self) -> None:
         settings = self._settings
-        assembly.check_agents(settings)
-        assembly.allow_descriptors(settings.workers.count, settings.admin.max_connections)
         self._state_dir = StateDir(settings.runtime.state_dir)
         self._opened.callback(self._state_dir.close)
-        self._store = self._opened.enter_context(
-            open_store(settings.runtime.store, workspace_id=settings.runtime.workspace, actor_id=settings.runtime.actor)
-        )
-        self._reader = self._opened.enter_context(closing(self._store.reader()))
-        self._idleness = Idleness(self._reader)
         self.runtime_id = new_id()
         self._record = RuntimeRecord(self.runtime_id, socket.gethostname(), os.getpid(), __version__)
-        self._operators = Operators(settings, self._state_dir, self._store, self._record)
+        self._operators = Operators(settings, self._state_dir, self._record)
         self._opened.callback(self._operators.close)
+        self._boot = Boot(settings, self._state_dir.path, self._record, self._operators, self._signals)
+        self._store = self._opened.enter_context(self._boot.open())
+        self._reader = self._opened.enter_context(closing(self._store.reader()))
+        self._idleness = Idleness(self._reader)
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
         self._opened.callback(await_closed, _RECORDS_SECONDS)
@@ -110,6 +105,7 @@ class Runtime:
         self._random = Random()
         self._supervise()
         self.console = self._operators.attach(
+            self._store,
             supervisor=self._supervisor,
             directory=self._directory,
             settings=lambda: self._settings,
@@ -119,7 +115,7 @@ class Runtime:
             signals=self._signals,
             time_source=self._time,
         )
-        self._beside = Beside(settings, self._store, self.runtime_id, containment, live=self._is_live, tell=self.tell)
+        self._beside = Beside(settings, self._store, self._boot, containment, live=self._is_live, tell=self.tell)
         self._opened.callback(self._beside.close)
 
     def _supervise(self) -> None:
@@ -166,12 +162,8 @@ class Runtime:
         """Whether a command of level 4 or 5 wants it to end; see `obey`."""
         return self._ending.order is not None
 
-    def start(self, booted: Booted | None = None) -> None:
-        """Start every actor. Raises `StartError` when the supervisor gives up on one.
-
-        `booted` says how the boot gates have ended; without it, all have passed.
-        """
-        booted = booted or Booted(at=datetime.now(UTC))
+    def start(self) -> None:
+        """Start every actor. Raises `StartError` when the supervisor gives up on one."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         # What is there now stays: there is no use in looking through it for garbage again and again.
         gc.freeze()
@@ -179,11 +171,8 @@ class Runtime:
         if (pause := self._state_dir.paused()) is not None:
             logger.warning("paused {}: nothing is claimed until `kora-actors resume`", pause.said())
         self._operators.start()
-        # Said before anybody starts, it is the first thing that these two hear.
-        is_held = bool(booted.held_by)
-        target, trigger = (PrimaryState.PAUSED, booted.trigger) if is_held else (PrimaryState.READY, BOOTED)
-        self._directory.tell(STATE_HOLDER, Transition(target=target, trigger=trigger))
-        self._directory.tell(CONTROL, booted)
+        # Said before anybody starts, it is the first thing that they hear.
+        self._boot.begin(self.tell)
         try:
             self._supervisor.start(_START_SECONDS)
         except (GaveUpError, CommandTimeoutError) as error:

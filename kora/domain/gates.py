@@ -10,6 +10,7 @@ from typing import Any, Final
 from kora.domain.state import BOOTED, EPOCH_MISMATCH, DegradationReason, PrimaryState
 
 GATE_FAILED: Final = "transient gate failure"
+GATE_PASSED: Final = "transient gate passes"
 INVARIANT_FAILED: Final = "invariant gate failure"
 BUDGET_EXHAUSTED: Final = "retry budget exhausted"
 
@@ -95,6 +96,15 @@ class GateResult:
             "elapsed_ms": self.elapsed_ms,
             "detail": self.detail,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What trying every gate once has shown, and what `run` would have ended with."""
+
+    results: tuple[GateResult, ...]
+    exit_code: int
+    """0: the runtime would start"""
 
 
 @dataclass(frozen=True, slots=True)

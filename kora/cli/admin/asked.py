@@ -9,6 +9,7 @@ import typer
 
 from kora.admin.client import segment
 from kora.cli.invocation import invocation
+from kora.cli.output import painted
 
 if TYPE_CHECKING:
     from kora.admin.client import Client
@@ -63,6 +64,11 @@ def flat(values: Document, above: str = "") -> Iterator[tuple[str, object]]:
             yield from flat(value, f"{above}{name}.")
         else:
             yield above + name, figure(value)
+
+
+def label(text: str) -> str:
+    """What stands before a line's value; for `write_line`."""
+    return painted(f"{text:<13}", "dim")
 
 
 def count(number: int, what: str) -> str:

@@ -20,7 +20,9 @@ from kora.cli.admin.asked import (
     count,
     figure,
     flat,
+    label,
 )
+from kora.cli.admin.booting import show_boot
 from kora.cli.invocation import invocation
 from kora.cli.output import painted, plain_document, plain_documents, say, table, write_line
 from kora.cli.spans import ago, span, span_since
@@ -68,8 +70,11 @@ def status(
         plain_document(found)
     else:
         _show_runtime(found)
-        say("")
-        _list(found["actors"])
+        if found["boot"] is None:
+            say("")
+            _list(found["actors"])
+        else:
+            show_boot(found["boot"])
 
 
 def _show_fleet(context: typer.Context, *, as_json: bool) -> None:
@@ -96,17 +101,13 @@ def _show_runtime(found: Document) -> None:
     primary, permission = state["primary_state"], state["claim_permission"]
     reasons = ", ".join(state["degradation_reasons"])
     since = span_since(runtime["started_at"])
-    write_line(_label("runtime"), painted(f"{runtime['runtime_id']}, version {runtime['version']}"))
-    write_line(_label("process"), painted(f"{runtime['pid']}, started {runtime['started_at']}, {since} ago"))
-    write_line(_label("state"), painted(primary, *_style(RUNTIME_STYLES, primary)))
+    write_line(label("runtime"), painted(f"{runtime['runtime_id']}, version {runtime['version']}"))
+    write_line(label("process"), painted(f"{runtime['pid']}, started {runtime['started_at']}, {since} ago"))
+    write_line(label("state"), painted(primary, *_style(RUNTIME_STYLES, primary)))
     if reasons:
-        write_line(_label("degraded"), painted(reasons, "yellow"))
-    write_line(_label("may claim"), painted(permission, *_style(PERMISSION_STYLES, permission)))
-    write_line(_label("claims held"), painted(f"{found['claims_held']:,}"))
-
-
-def _label(text: str) -> str:
-    return painted(f"{text:<13}", "dim")
+        write_line(label("degraded"), painted(reasons, "yellow"))
+    write_line(label("may claim"), painted(permission, *_style(PERMISSION_STYLES, permission)))
+    write_line(label("claims held"), painted(f"{found['claims_held']:,}"))
 
 
 def _style(styles: dict[str, str], value: str) -> tuple[str, ...]:

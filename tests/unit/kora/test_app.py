@@ -9,7 +9,8 @@ import signal
 import pytest
 from loguru import logger
 
-from kora.app import assembly, foreground, runtime
+from kora.app import assembly, foreground
+from kora.app.boot import gates
 from kora.config import load
 from kora.errors import StartError, StoreUnreachableError, StoreUnusableError
 from kora.signals import Signals
@@ -77,8 +78,7 @@ class Away:
 
     def __init__(self, monkeypatch, times, then=lambda: None):
         self.times, self.tried, self.then = times, 0, then
-        monkeypatch.setattr(runtime, "open_store", self.open)
-        monkeypatch.setattr(foreground, "_RETRY_SECONDS", 0.0)
+        monkeypatch.setattr(gates, "open_store", self.open)
 
     def open(self, url, **named):
         self.tried += 1
@@ -89,23 +89,13 @@ class Away:
         return open_store(url, **named)
 
 
-class Moments:
-    """Time that passes only where somebody sleeps."""
-
-    def __init__(self):
-        self.now = 0.0
-
-    def monotonic(self):
-        return self.now
-
-    def sleep(self, seconds):
-        self.now += seconds
+AT_ONCE = "[boot]\nretry_seconds = 0\n"
 
 
 def test_a_runtime_whose_server_is_away_tries_again_in_place_and_says_so_once(settings, monkeypatch, capfd):
     away = Away(monkeypatch, times=20)
 
-    assert foreground.run(settings(), until_idle=True) == 0
+    assert foreground.run(settings(AT_ONCE), until_idle=True) == 0
 
     said = capfd.readouterr().err
     assert away.tried == 21
@@ -113,24 +103,11 @@ def test_a_runtime_whose_server_is_away_tries_again_in_place_and_says_so_once(se
     assert "nothing is left to do" in said
 
 
-def test_it_is_said_again_with_pauses_that_grow(settings, monkeypatch, capfd):
-    moments = Moments()
-    Away(monkeypatch, times=400, then=lambda: os.kill(os.getpid(), signal.SIGTERM))
-    monkeypatch.setattr(foreground, "time", moments)
-    monkeypatch.setattr(foreground, "_RETRY_SECONDS", 1.0)
-
-    assert foreground.run(settings(), until_idle=True) == 0
-
-    assert 2 * 3_600 < moments.now < 3 * 3_600
-    assert 7 <= capfd.readouterr().err.count("no server answers there") <= 10
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_runtime_that_waits_for_its_server_ends_at_once_when_told(settings, monkeypatch, capfd, number):
     away = Away(monkeypatch, times=3, then=lambda: os.kill(os.getpid(), number))
-    monkeypatch.setattr(foreground, "_RETRY_MAX_SECONDS", 3_600.0)
 
-    assert foreground.run(settings(), until_idle=False) == 0
+    assert foreground.run(settings(AT_ONCE), until_idle=False) == 0
 
     assert away.tried == 3
     assert "told to end before it began" in capfd.readouterr().err
@@ -140,7 +117,7 @@ def test_a_store_that_needs_a_person_is_not_tried_again(settings, monkeypatch):
     def unusable(*_, **__):
         raise StoreUnusableError("kora.db is a directory")
 
-    monkeypatch.setattr(runtime, "open_store", unusable)
+    monkeypatch.setattr(gates, "open_store", unusable)
 
     with pytest.raises(StoreUnusableError):
         foreground.run(settings(), until_idle=True)
