@@ -12,6 +12,7 @@ from kora.cli import main
 if TYPE_CHECKING:
     from kora.cli.port import RuntimeHandle
     from kora.config import Settings
+    from kora.domain.gates import Checked
 
 
 class Launcher:
@@ -22,6 +23,12 @@ class Launcher:
         from kora import app
 
         return app.run(settings, until_idle=until_idle)
+
+    def check(self, settings: Settings) -> Checked:
+        """Try every boot gate once, and change nothing."""
+        from kora import app
+
+        return app.check(settings)
 
     def open(self, settings: Settings) -> RuntimeHandle:
         """A runtime that is ready to be started."""

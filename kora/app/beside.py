@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Beside:
-    """The housekeeping, the notifier, the ear for what others change, and what is known of the store, of one runtime."""
+    """The housekeeping, the notifier, the ear for what others change, what is known of the store: of one runtime."""
 
     def __init__(
         self,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
     from kora.config import Settings
+    from kora.domain.gates import Checked
     from kora.store.views import Outstanding
 
 
@@ -40,6 +41,9 @@ class Launcher(Protocol):
 
     def run(self, settings: Settings, *, until_idle: bool) -> int:
         """Work in the foreground until told to end, or until nothing is left; the exit code."""
+
+    def check(self, settings: Settings) -> Checked:
+        """Try every boot gate once, and change nothing."""
 
     def open(self, settings: Settings) -> RuntimeHandle:
         """A runtime that is ready to be started."""

@@ -17,17 +17,35 @@ def run(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End with 0 once every ticket is final or waits for a person.")
     ] = False,
+    check_only: Annotated[
+        bool, typer.Option("--check-only", help="Try every boot gate once, show all, and change nothing.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --check-only: print one JSON document.")] = False,
 ) -> int:
     """Work the board in the foreground. SIGTERM or Ctrl-C lets what runs end; a second one ends it now.
 
     SIGHUP reads the configuration again: the log says what differs, and the runtime goes on by it.
 
+    Before it claims anything its boot gates have to pass; --check-only tries each once and ends with 0 if all would. A
+    runtime that is at work meanwhile is in nobody's way.
+
     \b
     Examples:
       kora-actors run
       kora-actors --config night.toml run --until-idle
+      kora-actors run --check-only
     """  # noqa: D301 - typer is told by a backspace to keep the lines
     call = invocation(context)
+    if check_only:
+        if until_idle:
+            raise typer.BadParameter("works nothing, and so is never idle", ctx=context, param_hint="--check-only")
+        from kora.cli.gates import show_gates
+
+        checked = call.launcher.check(call.settings())
+        show_gates(checked, as_json=as_json)
+        return checked.exit_code
+    if as_json:
+        raise typer.BadParameter("is of --check-only; a runtime prints nothing", ctx=context, param_hint="--json")
     return call.launcher.run(call.settings(), until_idle=until_idle)
 
 

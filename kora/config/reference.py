@@ -170,6 +170,19 @@ mirror's or the faces' does, it is left out and the work goes on.
 shutdown_seconds = 30
 ```
 """,
+    "boot": """\
+Before a runtime claims anything its boot gates have to pass, in this order: `configuration`, `store`, `schema`,
+`actor`, `agents`, `credentials`, `clock`, `epoch`, `chains`, `control_log`, `cost`, `claim_smoke`. `kora-actors run
+--check-only` tries each once and shows what it found; see [the command line](cli.md#run---check-only). `store`,
+`credentials`, `clock`, `control_log` and `cost` are tried again as the first three keys say, and so is any gate while
+the store is only busy; a server out of reach is waited for until it is back, or the runtime is told to end. What is
+changed here is heeded with the next start.
+
+```toml
+[boot]
+credentials = ["env:ANTHROPIC_API_KEY", "secrets/deploy_key"]
+```
+""",
     "admin": """\
 The API is HTTP and JSON on the unix socket `admin.sock` in `runtime.state_dir`, for this user alone; see
 `kora-actors repl`. What is changed here is heeded with the next start.
