@@ -170,7 +170,7 @@ class Ground:
         wrong = self._read(lambda reader: fault(known, reader))
         if wrong is not None:
             raise BootError(f"{wrong}. {_MEANING}")
-        return f"{len(known.heads)} are as they were known, or further on"
+        return f"{len(known.heads)} end where they were known to end, or further on"
 
     def _control_log(self) -> str:
         command = self._steered().command

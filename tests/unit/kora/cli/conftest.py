@@ -26,10 +26,14 @@ class RecordedLauncher:
         self.runs = []
         self.code = 0
         self.handle = None
+        self.checked = None
 
     def run(self, settings, *, until_idle):
         self.runs.append((settings, until_idle))
         return self.code
+
+    def check(self, settings):
+        return self.checked
 
     def open(self, settings):
         return self.handle
