@@ -55,7 +55,7 @@ class Attempt:
 
 
 def test_at_its_end_no_agent_is_begun_behind_those_that_are_ended(settings, monkeypatch):
-    monkeypatch.setattr("kora.app.runtime._FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("kora.app.ending._FLUSH_SECONDS", 0.01)
     begun = []
 
     def start(claim, _lease, on_end):
@@ -160,7 +160,7 @@ def test_an_interruption_of_the_flush_is_passed_on_when_all_are_stopped(settings
 
 
 def test_actors_that_would_not_stop_are_told_of_and_everything_else_is_undone(settings, monkeypatch):
-    monkeypatch.setattr("kora.app.runtime._FLUSH_SECONDS", 0.01)
+    monkeypatch.setattr("kora.app.ending._FLUSH_SECONDS", 0.01)
     said, undone = [], threading.Event()
     sink = logger.add(said.append, level="WARNING", format="{message}")
     runtime = Runtime(settings())
