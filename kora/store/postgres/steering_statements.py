@@ -147,6 +147,11 @@ WHERE workspace_id = $1 AND sea_status NOT IN ('completed', 'failed_terminal')
 """,
 )
 
+# As an array, of which a few are expected; of a list in JSON a hundred, for which a whole table might be read.
+_ASKED: Final = (
+    "work_attempt_id = ANY (ARRAY(SELECT named.said ->> 1 FROM json_array_elements($2::json) AS named(said)))"
+)
+
 STEERING_TURN: Final = SteeringTurnStatements(
     mark=_MARK,
     level_of="SELECT level FROM kora.control_commands WHERE workspace_id = $1 AND command_id = $2",
@@ -156,22 +161,22 @@ SELECT $1::text, coalesce({_RESET}, 0), $2::bigint, reached.id FROM json_array_e
 ON CONFLICT DO NOTHING
 """,
     # By presence marks, each in a query of its own: see `settle_statements`.
-    charged="""
+    charged=f"""
 SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND ticket_no = ANY (ARRAY(
-    SELECT (SELECT ticket_no FROM kora.operations WHERE work_attempt_id = asked.said ->> 1
-            AND sequence_within_attempt = 0) FROM json_array_elements($2::json) AS asked(said)))
+    SELECT ticket_no FROM kora.operations WHERE {_ASKED} AND sequence_within_attempt = 0))
 ORDER BY ticket_no FOR NO KEY UPDATE;
 SELECT t.ticket_id, o.work_attempt_id, t.ticket_no, coalesce(o.charged_micro_usd, 0), o.state, o.dispatch_result
-FROM json_array_elements($2::json) AS asked(said)
-CROSS JOIN LATERAL (SELECT * FROM kora.operations WHERE work_attempt_id = asked.said ->> 1
-                    AND sequence_within_attempt = 0 OFFSET 0) AS o
-CROSS JOIN LATERAL (SELECT ticket_id, ticket_no FROM kora.tickets WHERE ticket_no = o.ticket_no
-                    AND ticket_id = asked.said ->> 0 AND workspace_id = $1 OFFSET 0) AS t
+FROM kora.operations AS o
+JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = $1
+JOIN json_array_elements($2::json) AS asked(said)
+    ON o.work_attempt_id = asked.said ->> 1 AND t.ticket_id = asked.said ->> 0
+WHERE o.{_ASKED} AND o.sequence_within_attempt = 0
 """,
     charge="""
 UPDATE kora.operations AS o SET charged_micro_usd = (charge.said ->> 1)::bigint
 FROM json_array_elements($1::json) AS charge(said)
-WHERE o.work_attempt_id = charge.said ->> 0 AND o.sequence_within_attempt = 0
+WHERE o.work_attempt_id = ANY (ARRAY(SELECT each.said ->> 0 FROM json_array_elements($1::json) AS each(said)))
+  AND o.work_attempt_id = charge.said ->> 0 AND o.sequence_within_attempt = 0
 """,
     add_cost="""
 UPDATE kora.tickets AS t SET cost_micro_usd = cost_micro_usd + more.cost
