@@ -241,9 +241,10 @@ class Control(KoraActor):
         elif self._closed_since is None:
             self._closed_since = version
         before, self._told = self._told, verdict
-        # The mirror first: that the work is paused is to stand in the log ahead of what follows from it.
-        self._tell_mirror(version, verdict, is_new=verdict != before)
+        # The Poller first: where PAUSED is seen, nothing is asked for any more. The mirror before the Workers: that the
+        # work is paused is to stand in the log ahead of what comes of it.
         self._tell_poller(version, verdict, asked_at)
+        self._tell_mirror(version, verdict, is_new=verdict != before)
         self._tell_workers(version, verdict)
         if steering is not None:
             self._tell_ledger(steering)

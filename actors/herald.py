@@ -100,15 +100,17 @@ class Herald:
         self._pending.news = False
         self._count += 1
         ordered = turn.claim.count if turn is not None and turn.claim is not None else 0
-        # One that the store's own gate has held up is no word about the board.
-        exhausted = result is not None and result.blocked_by is None and len(result.claims) < ordered
-        if exhausted:
+        has_less = result is not None and len(result.claims) < ordered
+        # What the store's own gate has held up is no word about the board.
+        is_held_up = has_less and result is not None and result.blocked_by is not None
+        if has_less:
             self._pending.order = None
         attempts = self._roster.attempts
         held = Held(
             version=(incarnation, self._count),
             attempts=attempts,
-            exhausted=exhausted,
+            exhausted=has_less and not is_held_up,
+            is_held_up=is_held_up,
             next_eligible_in_seconds=result.next_eligible_in_seconds if result is not None else None,
             drained=draining and not (attempts or self._pending),
             claims_a_worker=self._roster.claims_a_worker,

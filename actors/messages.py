@@ -80,6 +80,8 @@ class Held:
     """all of them for the Poller; for the others at most one, which tells them whether there are any"""
     exhausted: bool = False
     """the Poller's order found fewer tickets than there was room for, and stands no longer"""
+    is_held_up: bool = False
+    """the store's own gate held the order up, by a command or a ramp, and it stands no longer; the tickets are there"""
     next_eligible_in_seconds: float | None = None
     drained: bool = False
     """the Ledger was told to drain, and nothing is held or left to be written"""

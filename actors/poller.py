@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from kora.clock import TimeSource
 
 _JITTER: Final = 0.1
+_HELD_UP_SECONDS: Final = 1.0
+"""the pause before it is asked again of a store that lets nothing be claimed, though Control knows of no reason yet"""
 _NEVER: Final = (0, 0)
 
 
@@ -74,6 +76,9 @@ class Poller(KoraActor):
         self._want = self._workers * held.claims_a_worker
         if held.exhausted:
             self._sleep(held.next_eligible_in_seconds)
+        elif held.is_held_up:
+            # Control will say what holds it up, or the ramp lets the next one through by then.
+            self._quiet_until = self._time.boot_seconds() + (held.next_eligible_in_seconds or _HELD_UP_SECONDS)
         elif fewer:
             self._quiet_until = 0.0
         self._ask()

@@ -34,11 +34,12 @@ def permit(poller, stage, permission=ClaimPermission.NORMAL, *, seconds=5.0, ver
     return version
 
 
-def held(number, *attempts, exhausted=False, due=None, each=1):
+def held(number, *attempts, exhausted=False, is_held_up=False, due=None, each=1):
     return Held(
         version=(1, number),
         attempts=frozenset(attempts),
         exhausted=exhausted,
+        is_held_up=is_held_up,
         next_eligible_in_seconds=due,
         claims_a_worker=each,
     )
@@ -186,3 +187,14 @@ def test_a_board_that_is_emptied_by_a_bigger_wish_lets_it_sleep_as_well(poller, 
     stage.said(LEDGER)
     tick(poller, stage, INTERVAL * 0.5)
     assert stage.said(LEDGER) == []
+
+
+@pytest.mark.parametrize(("due", "seconds"), [(None, 1.0), (20.0, 20.0)])
+def test_what_the_stores_own_gate_holds_up_is_asked_for_again_when_that_may_be_open(poller, stage, due, seconds):
+    permit(poller, stage, seconds=1_000)
+    stage.said(LEDGER)
+    poller.on_receive(held(1, is_held_up=True, due=due))
+    tick(poller, stage, seconds - 0.1)
+    assert stage.said(LEDGER) == []
+    tick(poller, stage, 0.1)
+    assert len(stage.said(LEDGER)) == 1
