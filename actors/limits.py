@@ -9,10 +9,9 @@ from actors.gap import Gap
 from actors.steering import Bounds
 from kora.domain.control import StopLevel
 from kora.domain.resolution import (
+    BLAMELESS,
     EXIT_DENIED,
     EXIT_TEMPORARY,
-    POOL_USED_UP,
-    STOPPED_BY_COMMAND,
     StopReason,
 )
 
@@ -66,10 +65,10 @@ class Limits:
     def closed(self) -> Closed | None:
         """Why nothing is begun; None while attempts are."""
         if self.bounds.level >= StopLevel.DRAIN_CURRENT_FINISH:
-            return Closed(STOPPED_BY_COMMAND)
+            return Closed(BLAMELESS[StopReason.STOPPED])
         if self.drain is not None:
-            return Closed("the runtime was drained")
-        return Closed(POOL_USED_UP, is_deferred=True) if self.bounds.ends_for_cost else None
+            return Closed(BLAMELESS[StopReason.DRAINED])
+        return Closed(BLAMELESS[StopReason.COST], is_deferred=True) if self.bounds.ends_for_cost else None
 
     @property
     def no_operation(self) -> str:

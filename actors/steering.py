@@ -13,7 +13,7 @@ from pydantic import AwareDatetime, Field
 from actors.messages import ControlMessage, Message
 from kora.domain.control import ClaimPermission, NewMark, StopLevel
 from kora.domain.cost import Ramp, Rung
-from kora.domain.resolution import Refusal
+from kora.domain.refusal import Refusal
 from kora.domain.state import DegradationReason, PrimaryState
 
 # --- Control ---

@@ -30,7 +30,7 @@ from actors.messages import (
 from actors.names import HEARTBEAT, LEDGER
 from actors.post import Taken
 from actors.steering import Bounds
-from kora.domain.resolution import RELEASED_BY_OPERATOR, StopReason
+from kora.domain.resolution import BLAMELESS, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -234,7 +234,7 @@ class Worker(KoraActor):
 
     @handles(Release)
     def _on_release(self, message: Release) -> None:
-        agent = self._post.release(self.seat.generation, message.work_attempt_id, RELEASED_BY_OPERATOR)
+        agent = self._post.release(self.seat.generation, message.work_attempt_id, BLAMELESS[StopReason.OPERATOR])
         if agent is not None and agent.outcome is None:
             agent.stop(StopReason.OPERATOR)
         self._go_on()

@@ -13,7 +13,7 @@ from kora.agents import kinds
 from kora.agents.meter import FOLDER as METERS
 from kora.agents.meter import Meters
 from kora.app.predecessors import Predecessors
-from kora.config.cost import caps_of
+from kora.config.cost import caps_of, downshift_of
 from kora.domain.cost import Ramp, micro_usd
 from kora.errors import StartError
 from kora.redact import of_this_process
@@ -120,6 +120,7 @@ def parts(
         holder=holder,
         remembered=remembered,
         terms=_terms(settings),
+        downshift=downshift_of(settings.cost),
         redacted=of_this_process(),
         strategy=settings.supervisor.strategy,
         max_restarts=settings.supervisor.max_restarts,

@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, BLOCKED_FOR_COST, Claim, ClaimKey
 from kora.domain.cost import NO_CAPS, Caps, amount_usd, most_usd
-from kora.domain.state import DegradationReason
+from kora.domain.refusal import Refusal
 from kora.domain.ticket import TRIED_AGAIN, Status
 
 LOGICAL_FAILURES_MAX: Final = 3
@@ -22,9 +22,6 @@ _RETRY_SECONDS: Final = 60.0
 _STALLED_SECONDS: Final = 600.0
 _TRANSIENT_CAP_SECONDS: Final = 1_800.0
 _YEAR_SECONDS: Final = 366 * 86_400.0
-RELEASED_BY_OPERATOR: Final = "released by an operator"
-STOPPED_BY_COMMAND: Final = "stopped by a command of the control log"
-POOL_USED_UP: Final = "the credit pool is used up"
 EXIT_TEMPORARY: Final = 75
 EXIT_DENIED: Final = 77
 
@@ -56,14 +53,15 @@ class StopReason(StrEnum):
     """it has told of more spent than an attempt, or its ticket, may cost"""
 
 
-_RELEASED_AS: Final = {
+BLAMELESS: Final = {
     StopReason.LEASE_LOST: "its worker was restarted",
     StopReason.DRAINED: "the runtime was drained",
     StopReason.WORKER_RESTARTED: "its worker was restarted",
-    StopReason.OPERATOR: RELEASED_BY_OPERATOR,
-    StopReason.STOPPED: STOPPED_BY_COMMAND,
+    StopReason.OPERATOR: "released by an operator",
+    StopReason.STOPPED: "stopped by a command of the control log",
+    StopReason.COST: "the credit pool is used up",
 }
-"""what is said of an attempt that was ended for no fault of its own, and is released"""
+"""what is said of an attempt that was ended for no fault of its own"""
 
 
 class Reason(StrEnum):
@@ -117,17 +115,6 @@ class AgentResult(BaseModel):
     model_tier: str | None = None
     cost_usd: Annotated[float | None, BeforeValidator(amount_usd)] = None
     next_eligible_offset_seconds: Annotated[float, Field(ge=0, le=_YEAR_SECONDS, allow_inf_nan=False)] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A provider would not serve the agent: its key, its quota or its rate is at fault, not the ticket."""
-
-    reason: DegradationReason
-    """`auth`, or `dispatch` where it will serve again by itself"""
-    said: str
-    until: float | None = None
-    """when it will serve again, as it said; on the boot clock"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +315,6 @@ def _stopped(reason: StopReason, trouble: str) -> _Verdict:
             return _Verdict(Resolution.FAILED_RETRYABLE, f"made no progress{tail}", _STALLED_SECONDS, Reason.STALLED)
         case StopReason.OVER_BUDGET:
             return _over_budget(tail)
-        case StopReason.COST:
-            return _Verdict(Resolution.DEFERRED_COST_LIMIT, POOL_USED_UP)
         case _:
-            return _Verdict(Resolution.RELEASED, _RELEASED_AS[reason])
+            is_cost = reason is StopReason.COST
+            return _Verdict(Resolution.DEFERRED_COST_LIMIT if is_cost else Resolution.RELEASED, BLAMELESS[reason])

@@ -11,7 +11,8 @@ from kora.agents.coding.stream import Closing, Mark, cut
 from kora.agents.hearing import Heard
 from kora.agents.lines import parsed, storable
 from kora.clock import MICROSECONDS
-from kora.domain.resolution import SUMMARY_CHARACTERS, AgentResult, Outcome, Reason, Refusal, Resolution
+from kora.domain.refusal import Refusal
+from kora.domain.resolution import SUMMARY_CHARACTERS, AgentResult, Outcome, Reason, Resolution
 
 if TYPE_CHECKING:
     from kora.agents.coding.session import Session

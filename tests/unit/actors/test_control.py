@@ -23,7 +23,7 @@ from actors.steering import (
 )
 from kora.domain.control import ClaimPermission, CommandStatus
 from kora.domain.cost import Ramp, Rung
-from kora.domain.resolution import Refusal
+from kora.domain.refusal import Refusal
 from kora.domain.state import DegradationReason
 from tests.unit.actors.steered import Steered
 

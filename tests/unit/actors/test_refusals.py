@@ -6,7 +6,7 @@ import pytest
 
 from actors.refusals import Refusals
 from actors.steering import ProviderRefused, ProviderServed
-from kora.domain.resolution import Refusal
+from kora.domain.refusal import Refusal
 from kora.domain.state import DegradationReason
 
 NOW = 1_000.0

@@ -36,7 +36,8 @@ from kora.domain.claim import ClaimKey
 from kora.domain.control import StopLevel
 from kora.domain.cost import NO_CAPS, Caps, Rung
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
-from kora.domain.resolution import AgentResult, Outcome, Reason, Refusal, StopReason
+from kora.domain.refusal import Refusal
+from kora.domain.resolution import AgentResult, Outcome, Reason, StopReason
 from kora.domain.state import DegradationReason
 
 NAME = "worker-1"

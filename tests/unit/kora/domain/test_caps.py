@@ -7,7 +7,8 @@ import pytest
 from kora.domain.claim import Claim
 from kora.domain.cost import Caps
 from kora.domain.handback import unsettled
-from kora.domain.resolution import LOGICAL, AgentResult, Outcome, Reason, Refusal, StopReason, settle
+from kora.domain.refusal import Refusal
+from kora.domain.resolution import LOGICAL, AgentResult, Outcome, Reason, StopReason, settle
 from kora.domain.state import DegradationReason
 from kora.domain.ticket import Status
 from tests.claims import a_claim

@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from kora.domain.claim import Claim
 from kora.domain.cost import COST_MAX_USD
 from kora.domain.handback import hand_back, pass_back
+from kora.domain.refusal import Refusal
 from kora.domain.resolution import (
     LOGICAL,
     AgentResult,
     Outcome,
     Reason,
-    Refusal,
     Resolution,
     StopReason,
     claims_success,
