@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from kora.agents.port import RunningAgent
     from kora.domain.resolution import Outcome
 
-_OWN_WORDS: Final = frozenset({0, EXIT_TEMPORARY, EXIT_DENIED})
-"""exit codes by which an agent says what became of its ticket"""
+_OWN_WORDS: Final = frozenset({EXIT_TEMPORARY, EXIT_DENIED})
+"""exit codes by which an agent says more of its ticket than that it has ended"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,10 @@ class Limits:
 
 
 def ended_at_boundary(outcome: Outcome) -> Outcome:
-    """How an attempt ended that was not let begin an operation: if it failed by that, it was stopped."""
-    has_failed = outcome.raised is not None or outcome.exit_code not in {None, *_OWN_WORDS}
+    """How an attempt ended that was not let begin an operation: it was stopped by that, unless it says otherwise.
+
+    Also one that ends as if it were done: what it asked for may be left undone.
+    """
+    is_own_end = outcome.raised is not None or outcome.exit_code not in {None, *_OWN_WORDS}
     is_silent = outcome.result is None and outcome.stop_reason is None and outcome.verify_fault is None
-    return replace(outcome, stop_reason=StopReason.STOPPED) if has_failed and is_silent else outcome
+    return replace(outcome, stop_reason=StopReason.STOPPED) if is_own_end and is_silent else outcome

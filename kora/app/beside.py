@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from actors.messages import Poll
-from actors.names import CONTROL, POLLER
-from actors.steering import Recheck
 from kora.app.hearing import Hearing
 from kora.app.housekeeping import Housekeeping
 from kora.clock import SystemTime
 from kora.notify import Notifier
-from kora.store.hints import Hint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +49,7 @@ class Beside:
             workdir=settings.path.parent,
         )
         self._keeping = boot.keeping(store, tell)
-        self._hearing = Hearing(store.hints(), lambda hint: _wake(hint, tell))
+        self._hearing = Hearing(store.hints(), tell)
 
     def start(self) -> None:
         """Begin."""
@@ -68,9 +64,3 @@ class Beside:
         self._keeping.close()
         self._notifier.close()
         self._housekeeping.close()
-
-
-def _wake(hint: Hint, tell: Callable[[str, object], None]) -> None:
-    if hint is Hint.STEERING:
-        tell(CONTROL, Recheck())
-    tell(POLLER, Poll())

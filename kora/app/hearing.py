@@ -6,8 +6,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from actors.messages import Poll
+from actors.names import CONTROL, POLLER
+from actors.steering import Recheck
+from kora.store.hints import Hint
+
 if TYPE_CHECKING:
-    from kora.store.hints import Hint, Hints
+    from kora.store.hints import Hints
 
 _SLICE_SECONDS: Final = 0.5
 """so often it is looked whether to end"""
@@ -16,9 +21,9 @@ _SLICE_SECONDS: Final = 0.5
 class Hearing:
     """Listens on a thread of its own. Without it, and while its connection is away, polling finds everything."""
 
-    def __init__(self, hints: Hints | None, wake: Callable[[Hint], None]) -> None:
+    def __init__(self, hints: Hints | None, tell: Callable[[str, object], None]) -> None:
         self._hints = hints
-        self._wake = wake
+        self._tell = tell
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._serve, name="hearing", daemon=True)
 
@@ -44,3 +49,8 @@ class Hearing:
                     self._wake(hint)
         finally:
             hints.close()
+
+    def _wake(self, hint: Hint) -> None:
+        if hint is Hint.STEERING:
+            self._tell(CONTROL, Recheck())
+        self._tell(POLLER, Poll())

@@ -795,12 +795,15 @@ def test_at_level_2_no_operation_is_begun_and_those_under_way_may_end(place, sta
     [
         (Outcome(raised="OperationError: refused"), "released"),
         (Outcome(exit_code=1), "released"),
-        (Outcome(exit_code=0), "completed"),
+        (Outcome(exit_code=0), "released"),
+        (Outcome(exit_code=0, result=AgentResult(resolution="completed")), "completed"),
         (Outcome(exit_code=77), "failed_terminal"),
         (Outcome(exit_code=1, result=AgentResult(resolution="failed_retryable")), "failed_retryable"),
     ],
 )
-def test_one_that_fails_for_an_operation_that_it_may_not_begin_was_stopped(place, make_claim, outcome, resolution):
+def test_one_that_may_not_begin_an_operation_was_stopped_unless_it_says_otherwise(
+    place, make_claim, outcome, resolution
+):
     place.give(make_claim())
     bind(place, 2)
     ask(place)
