@@ -20,7 +20,7 @@ KEEP_SECONDS: Final = 2.0
 """how often what is known is written, if the store has gone on"""
 HELD_SECONDS: Final = 0.5
 """how often is looked for an operator's reset, while something holds the runtime"""
-_JOIN_SECONDS: Final = 10.0
+_JOIN_SECONDS: Final = 3.0
 
 
 class Keeping:

@@ -137,6 +137,12 @@ def test_a_boot_that_is_over_in_a_moment_is_answered_by_whoever_comes_after_it(o
     assert answers == [{"runtime_id": WHO, "pid": 4711}]
 
 
+def test_a_boot_that_hangs_in_a_try_is_answered_for_after_a_moment(operators, console, tmp_path, monkeypatch):
+    monkeypatch.setattr("kora.app.operators._MOMENT_SECONDS", 0.01)
+    with operators.booting(console):
+        assert Client(tmp_path / "state").get("/status")["boot"]["gate"] == "store"
+
+
 def test_the_socket_is_handed_over_and_nobody_who_asks_meanwhile_is_turned_away(operators, console, tmp_path):
     client = Client(tmp_path / "state")
     ended, answers, failures = threading.Event(), [], []
