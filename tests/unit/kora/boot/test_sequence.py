@@ -171,6 +171,7 @@ def test_told_to_end_it_ends_at_once_whatever_it_waits_for(moments, number):
     with Signals() as signals, pytest.raises(BootEndedError, match="told to end before it began"):
         run(made, moments, schedule=RetrySchedule(5, 3_600.0, 3_600.0), signals=signals)
     assert made.tried.count("store") == 3
+    assert moments.now <= 2 * 3_600, "the pause behind the last try is not sat out"
 
 
 def test_it_is_said_at_once_and_then_again_with_pauses_that_grow(moments, said):
