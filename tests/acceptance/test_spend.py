@@ -26,8 +26,9 @@ from tests.postgres import Server
 
 PAID_AGENT = Path(__file__).with_name("paid_agent.py")
 RUNTIMES, WORKERS = 4, 3
-KILL_EVERY_SECONDS = 0.3
-TICKETS_A_KILL = 10
+VICTIMS = ("agent", "runtime", "agent", "worker")
+LOOK_SECONDS = 0.05
+ATTEMPTS_A_KILL = 9
 
 _never = threading.Event()
 
@@ -54,10 +55,10 @@ class Fleet:
             return reader.outstanding().any
 
     def trouble(self) -> None:
-        """Somebody is killed, or frozen for longer than a lease lasts."""
+        """Somebody is killed."""
         number = self.random.randrange(len(self.running))
         process = self.running[number]
-        what = self.random.choice(("runtime", "agent", "agent", "agent", "worker"))
+        what = VICTIMS[self.kills % len(VICTIMS)]
         if what == "runtime":
             process.kill()
             process.wait()
@@ -85,13 +86,14 @@ class Fleet:
                         agent.kill()
                         return
 
-    def see_through(self, kills: int) -> None:
+    def see_through(self) -> None:
         """Until every ticket is done, every runtime has ended, and nobody has anything left to be charged."""
         with self.home.store() as store:
             while self.is_at_work(store):
-                _never.wait(KILL_EVERY_SECONDS)
-                if self.kills < kills:
+                if len(list(self.home.journal.iterdir())) > self.kills * ATTEMPTS_A_KILL:
                     self.trouble()
+                else:
+                    _never.wait(LOOK_SECONDS)
         for process in self.running:
             assert process.wait(PATIENCE_SECONDS) == 0, self.home.log(self.home.processes.index(process))
 
@@ -125,7 +127,7 @@ def work_off(fleet: Fleet, tickets: int) -> None:
     home = fleet.home
     home.add(tickets)
     fleet.start()
-    fleet.see_through(kills=tickets // TICKETS_A_KILL)
+    fleet.see_through()
     told = fleet.told_micro_usd()
     with home.reading() as reader:
         spent = reader.spend()
@@ -135,7 +137,7 @@ def work_off(fleet: Fleet, tickets: int) -> None:
     assert sum(spent.values()) == sum(told.values())
     assert round(report.cost_usd * 1_000_000) == sum(told.values())
     assert list(home.folder.glob("state-*/meters/*/*")) == [], "something has yet to be charged"
-    assert fleet.kills == tickets // TICKETS_A_KILL
+    assert fleet.kills >= tickets // ATTEMPTS_A_KILL
 
 
 @pytest.mark.parametrize("tickets", [100, pytest.param(5_000, marks=pytest.mark.prove)])
