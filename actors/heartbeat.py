@@ -69,11 +69,15 @@ class Heartbeat(KoraActor):
         self._hurries = False
         """until the tick after a gap: the Workers' first words since then count at once"""
         self._pulses: dict[str, _Pulse] = {}
+        self._ticked_at = time_source.boot_seconds()
+        self._refreshed_at: float | None = None
 
     def facts(self) -> Mapping[str, object]:
-        """What each Worker's attempt has earned."""
+        """When it last heard a tick, and of a refresh, on the boot clock; and what each Worker's attempt has earned."""
         return {
             "interval_seconds": self._interval_seconds,
+            "ticked_at": self._ticked_at,
+            "refreshed_at": self._refreshed_at,
             "pulses": {worker: pulse.facts() for worker, pulse in list(self._pulses.items())},
         }
 
@@ -96,6 +100,7 @@ class Heartbeat(KoraActor):
 
     @handles(Refreshed)
     def _on_refreshed(self, message: Refreshed) -> None:
+        self._refreshed_at = self._time.boot_seconds()
         for pulse in self._pulses.values():
             if pulse.key.work_attempt_id == message.work_attempt_id and pulse.asked_for is not None:
                 pulse.spent_until, pulse.asked_for = pulse.asked_for, None
@@ -103,6 +108,7 @@ class Heartbeat(KoraActor):
 
     @handles(Tick)
     def _on_tick(self, tick: Tick) -> None:
+        self._ticked_at = tick.now
         self._hurries = self._gap.tick(tick.now)
         self._ask(*(pulse for pulse in self._pulses.values() if self._hurries or tick.now >= pulse.due_at))
 

@@ -100,12 +100,12 @@ class Ledger(Intake):
         self._changed = False
         """somebody else has written: there may be new tickets, and claims may have been taken away"""
         self._draining = self._ending = False
-        self._outage = Outage(self)
+        self._outage = Outage(self, time_source.boot_seconds)
 
     def facts(self) -> Mapping[str, object]:
         """What it holds and has yet to write, and how it stands with the store."""
-        own = {"backoff_seconds": self._outage.seconds, "unsure": self._unsure, "draining": self._draining}
-        return {"incarnation": self._incarnation, **own, **self._roster.facts(), **self._pending.facts()}
+        own = {"incarnation": self._incarnation, "unsure": self._unsure, "draining": self._draining}
+        return {**own, **self._outage.facts(), **self._roster.facts(), **self._pending.facts()}
 
     def on_start(self) -> None:
         """Come to the store in the first turn, so that one that is away does not count as a failed start."""

@@ -11,6 +11,8 @@ from actors.names import CONTROL
 from actors.steering import StoreAnswered
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from actors.herald import Speaker
 
 
@@ -20,11 +22,15 @@ class Outage:
     Control is told of one that lasts from a tick to the next, and of its end: a lock that is held for a moment is none.
     """
 
-    def __init__(self, speaker: Speaker) -> None:
+    def __init__(self, speaker: Speaker, clock: Callable[[], float]) -> None:
         self._speaker = speaker
-        self._backoff = Backoff()
+        self._backoff = Backoff(clock)
         self._count = 0
         self._is_told = False
+
+    def facts(self) -> Mapping[str, object]:
+        """When a turn was tried last, and when one last went through."""
+        return self._backoff.facts()
 
     @property
     def seconds(self) -> float:
