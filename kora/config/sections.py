@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from kora.config.agent import Agent, AnchoredAgent
-from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, printable
+from kora.config.values import Arguments, Days, Place, PositiveSeconds, Seconds, Section, loopback, printable
 from kora.domain.cost import PACE_SECONDS, RAMP_SECONDS
 from kora.domain.ids import default_actor_id
 from kora.domain.ticket import AgentName, Identifier
@@ -231,10 +231,10 @@ class Admin(Section):
         10.0, description="how long the client of a stream may read nothing before it is dropped"
     )
     request_seconds: PositiveSeconds = Field(10.0, description="how long a request may take to arrive")
-    health_listen: str = Field(
+    health_listen: Annotated[str, AfterValidator(loopback)] = Field(
         "",
         description="an address of this machine's loopback, such as `127.0.0.1:9464`, at which `/healthz`, `/readyz` "
-        "and `/metrics` are served beside the socket; empty: none",
+        "and `/metrics` are served beside the socket; port 0: any that is free, which the log names; empty: none",
     )
 
 

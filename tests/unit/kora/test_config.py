@@ -597,3 +597,28 @@ def test_the_repository_of_worktrees_is_relative_to_the_file(write, tmp_path):
     agent = load(write('[agent]\ncommand = ["true"]\nworkdir = "worktree"\nrepository = "../ship"\n'), {}).agent
 
     assert (agent.workspace, agent.workdir) == ("worktree", tmp_path / "../ship")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:9464", "localhost:9464", "[::1]:9464", "127.0.0.2:0"])
+def test_an_address_of_the_loopback_may_be_listened_at(write, address):
+    assert load(write(f'{AGENT}[admin]\nhealth_listen = "{address}"\n'), {}).admin.health_listen == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "0.0.0.0:9464",
+        "[::]:9464",
+        "10.0.0.1:80",
+        ":9464",
+        "example.org:9464",
+        "127.0.0.1",
+        "127.0.0.1:x",
+        "[::1]:70000",
+    ],
+)
+def test_no_other_address_may_be_listened_at(write, address):
+    (fault,) = faults_of(write(f'{AGENT}[admin]\nhealth_listen = "{address}"\n'))
+
+    assert fault.startswith("admin.health_listen: ")
+    assert "127.0.0.1" in fault
