@@ -114,6 +114,7 @@ class Control(KoraActor):
             "rung": self._rung.value,
             "spent_usd": None if steering is None else steering.pool.spent_micro_usd / MICRO_USD,
             "watcher_seen_seconds": None if steering is None else steering.watcher_seen_seconds,
+            "read_at": None if steering is None else lookout.read_at,
             "is_booting": self._remembered.booted is None,
             "store_readable": lookout.is_readable,
             "store_writable": self._is_writable,

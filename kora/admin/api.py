@@ -22,7 +22,7 @@ from starlette.types import Receive, Scope, Send
 from kora.admin.calls import Call, asked, body_of, queried
 from kora.admin.counters import Counters
 from kora.admin.faults import status_of, told
-from kora.admin.paths import THREADS, Lane, Path
+from kora.admin.paths import THREADS, Document, Lane, Path
 from kora.admin.paths_do import ADMIN, DONE
 from kora.admin.paths_see import SEEN
 from kora.admin.paths_stream import FOLLOWED, Followed
@@ -37,10 +37,11 @@ THREAD_NAME: Final = "admin-api"
 """of those in which questions are answered; a log line of an operator's change is of this thread"""
 
 
-def _answer(path: Path, call: Call) -> bytes:
+def _answer(path: Path, call: Call) -> Document:
     # The thread is lent by anyio, which says nothing of whom to.
     threading.current_thread().name = THREAD_NAME
-    return spelt(path.do(call))
+    found = path.do(call)
+    return found if isinstance(found, Document) else Document(spelt(found) + b"\n")
 
 
 def _standing(call: Call) -> Mapping[str, object]:
@@ -80,7 +81,7 @@ class Api:
         """End the streams; what else is under way is still answered."""
         self.hub.close()
 
-    async def run(self, path: Path, call: Call) -> bytes:
+    async def run(self, path: Path, call: Call) -> Document:
         """What the path's function answers, from a thread of its lane. Raises what it raises, and `TooBusyError`."""
         limiter = self._limiters.setdefault(path.lane, CapacityLimiter(THREADS[path.lane]))
         if path.lane is Lane.ASK and limiter.available_tokens < 1:
@@ -149,7 +150,8 @@ class _Endpoint:
             return await self._api.hub.follow(path, call, request)
         if path.template == "/actors/{name}/restart" and call.name == ADMIN:
             return await self._restart_admin(path, call)
-        return Response(await self._api.run(path, call) + b"\n", media_type="application/json")
+        answer = await self._api.run(path, call)
+        return Response(answer.content, answer.status, media_type=answer.media_type)
 
     async def _restart_admin(self, path: Path, call: Call) -> Response:
         """The answer goes out first: whoever serves it is restarted then."""
@@ -166,4 +168,4 @@ class _Endpoint:
         async def begin() -> None:
             threading.Thread(target=restart, name="admin-restart", daemon=True).start()
 
-        return Response(answer + b"\n", 202, media_type="application/json", background=BackgroundTask(begin))
+        return Response(answer.content, 202, media_type=answer.media_type, background=BackgroundTask(begin))

@@ -25,8 +25,17 @@ THREADS: Final = {Lane.LOOK: 4, Lane.STORE: 4, Lane.CHANGE: 8, Lane.ASK: 64}
 
 
 @dataclass(frozen=True, slots=True)
+class Document:
+    """An answer as it is sent."""
+
+    content: bytes
+    status: int = 200
+    media_type: str = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
-    """One path and method. `do` runs in a thread of its lane; what it returns is the answer."""
+    """One path and method. `do` runs in a thread of its lane; what it returns is the answer: a `Document`, or JSON."""
 
     method: Literal["GET", "POST", "DELETE"]
     template: str

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from kora.admin.calls import Call, EventsQuery, Some, TicketsQuery
 from kora.admin.paths import Lane, Path
+from kora.admin.paths_health import HEALTH
 from kora.domain.events import Event
 from kora.domain.ticket import Ticket
 from kora.errors import RefusedError
@@ -93,6 +94,7 @@ SEEN: Final = (
     Path("GET", "/deadletters", "the messages that nobody handled", lambda call: call.console.dead_letters()),
     Path("GET", "/control", "what may be claimed, and who says so", lambda call: call.console.control()),
     Path("GET", "/cost", "what was spent this month, and in the last 24 hours", _cost, Lane.STORE),
+    *HEALTH,
     Path("GET", "/ping", "which runtime answers", _ping),
     Path("GET", "/version", "the runtime's version", lambda call: {"version": call.console.status().runtime.version}),
 )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         ThreadStack,
         Traced,
     )
+    from kora.domain.vitals import Vitals
     from kora.store.port import Reader
 
 Item_co = TypeVar("Item_co", covariant=True)
@@ -89,6 +90,9 @@ class Console(Protocol):
 
     def control(self) -> Mapping[str, Any]:
         """What may be claimed, and who says so."""
+
+    def vitals(self) -> Vitals:
+        """What the runtime's health follows from."""
 
     def reader(self) -> AbstractContextManager[Reader]:
         """A reading handle on the store, closed at the end. Raises `StoreError` like any."""

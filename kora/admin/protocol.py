@@ -36,13 +36,18 @@ _ARRIVED: Final = frozenset({h11.DONE, h11.MUST_CLOSE, h11.CLOSED})
 class Gate:
     """Who may come in, and how many."""
 
-    uid: int
+    uid: int | None
+    """None: whoever can connect"""
     settings: AdminSettings
     counters: Counters
+    bound: str = "admin.max_connections"
+    """what says how many"""
     _said_at: float = field(default=-_SAID_SECONDS)
 
     def is_foreign(self, connection: socket.socket) -> bool:
         """Whether the peer is another user; counted, and logged once a minute at most."""
+        if self.uid is None:
+            return False
         pid, uid, _ = peer(connection)
         if uid == self.uid:
             return False
@@ -105,7 +110,7 @@ class AdminProtocol(H11Protocol):
         limit = self._gate.settings.max_connections
         if len(self.connections) >= limit:
             self._gate.counters.connections_refused += 1
-            error = TooBusyError(f"{limit} connections are open, and no more are taken (admin.max_connections)")
+            error = TooBusyError(f"{limit} connections are open, and no more are taken ({self._gate.bound})")
             transport.write(refusal(error, b"503 Service Unavailable"))
             transport.close()
             return

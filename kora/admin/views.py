@@ -61,6 +61,15 @@ class BootView:
 
 
 @dataclass(frozen=True, slots=True)
+class WatcherView:
+    """Whether a watcher is there to escalate what is not enforced."""
+
+    is_alive: bool
+    seen_seconds: float | None
+    """how long ago one last said so; None: none is known of"""
+
+
+@dataclass(frozen=True, slots=True)
 class RuntimeStatus:
     """`status --json`; wire format."""
 
@@ -71,6 +80,8 @@ class RuntimeStatus:
     """attempts that run here, or wait here to be begun"""
     boot: BootView | None = None
     """while it boots"""
+    watcher: WatcherView | None = None
+    """None while it boots, and nobody has looked yet"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from kora.app.console.feeds import LogShown, StateShown
 from kora.app.console.main_thread import MainThread
 from kora.app.console.recorder import Recorder
 from kora.app.console.text import Text
+from kora.config.values import loopback_address
 from kora.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -65,7 +66,8 @@ class Operators:
         self._draining: Draining | None = None
         self._console: Console | None = None
         self.identity = RuntimeIdentity(record.pid, record.runtime_id, datetime.now(UTC), __version__)
-        self._listening = bind(state_dir.path)
+        listen = settings.admin.health_listen
+        self._listening = bind(state_dir.path, loopback_address(listen) if listen else None)
         logging.listen(self.log.hear)
 
     @contextmanager
@@ -127,6 +129,7 @@ class Operators:
                 draining=self._draining,
                 main=self.main,
                 signals=signals,
+                time_source=time_source,
                 reread=reread,
                 update=update,
             )

@@ -27,7 +27,7 @@ class Answer:
     path: str
     status: int
     said: Any
-    """the document; of a stream the data of its first item"""
+    """the document, or the plain text; of a stream the data of its first item"""
     event: str | None = None
     """the kind of a stream's first item"""
 
@@ -75,7 +75,8 @@ def curl(line: str, folder: Path, once_open: Callable[[], object]) -> Answer:
             return Answer(line, method, url.path, response.status, json.loads(data), event)
         text = response.read().decode()
     assert text.endswith("\n"), line
-    return Answer(line, method, url.path, response.status, json.loads(text))
+    said = text if response.headers.get_content_type() == "text/plain" else json.loads(text)
+    return Answer(line, method, url.path, response.status, said)
 
 
 def _first_item(response: http.client.HTTPResponse) -> tuple[str, str]:

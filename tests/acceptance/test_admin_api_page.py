@@ -22,6 +22,7 @@ IN_WORDS = {
     "/control",
     "/events",
     "/events/stream",
+    "/metrics",
     "/stats",
     "/tickets",
     "/tickets/TICKET",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from kora.admin.views import BootView, RuntimeStatus
 from kora.app.console.recorder import Acted
+from kora.domain.vitals import Vitals
 from kora.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 class BootConsole:
     """Implements `Console`, as far as there is anything to be seen or done yet. For any thread.
 
-    `status` has all that a health check needs: `primary_state` is `booting`, and `boot` says which gate is tried.
+    `status` and `vitals` say which gate is tried.
     """
 
     def __init__(
@@ -58,6 +59,14 @@ class BootConsole:
     def status(self) -> RuntimeStatus:
         """How far the gates have come; there are no actors yet."""
         return RuntimeStatus(self._identity, self._state.view, (), 0, self._boot())
+
+    def vitals(self) -> Vitals:
+        """What the gates are at; there is nobody else yet whose health it could be."""
+        now = self._progress()
+        if now.gate is None:
+            return Vitals(booting="the boot gates are tried")
+        tried = f", tried {now.failures:,} times so far: {now.detail}" if now.failures else ""
+        return Vitals(booting=f"at the gate {now.gate.gate_id}{tried}")
 
     @property
     def log(self) -> Feed[LogLine]:

@@ -39,6 +39,11 @@ class Draining:
         self.deadline: float | None = None
         """on the boot clock; None while there is no drain"""
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether there is a drain, an operator's or the one with which the runtime ends."""
+        return self._is_closed or self.deadline is not None
+
     def begin(self, seconds: float) -> None:
         """What runs may go on for so long; a drain that was asked for before is over.
 

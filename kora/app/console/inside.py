@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from kora.app.console.main_thread import MainThread
     from kora.app.console.recorder import Recorder
     from kora.app.console.text import Text
+    from kora.clock import TimeSource
     from kora.config import Settings
     from kora.signals import Signals
     from kora.state_dir import StateDir
@@ -46,6 +47,7 @@ class Inside:
     draining: Draining
     main: MainThread
     signals: Signals | None
+    time_source: TimeSource
     reread: Callable[[], Sequence[str]]
     update: Callable[[], Sequence[str]]
 

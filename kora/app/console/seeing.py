@@ -31,6 +31,7 @@ from kora.admin.views import (
     Waiting,
 )
 from kora.app.console.feeds import traced
+from kora.app.console.vitals import vitals_of, watcher_of
 from kora.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from kora.admin.port import Feed
     from kora.admin.views import ActorState, LogLine, StateChange, Traced
     from kora.app.console.inside import Inside
+    from kora.domain.vitals import Vitals
     from kora.store.port import Reader
 
 _STATES: Final[Mapping[str, ActorState]] = {
@@ -60,7 +62,8 @@ class Seeing:
         """How the runtime and its actors stand."""
         inside = self._inside
         actors = [self._actor_status(status) for status in inside.actors()]
-        return RuntimeStatus(inside.identity, inside.state.view, actors, inside.claims_held())
+        watcher = watcher_of(inside)
+        return RuntimeStatus(inside.identity, inside.state.view, actors, inside.claims_held(), watcher=watcher)
 
     def tree(self) -> SupervisorView:
         """The supervision tree."""
@@ -173,6 +176,10 @@ class Seeing:
             CONTROL: self._facts(inside.describe(CONTROL)),
             POLLER: self._facts(inside.describe(POLLER)),
         }
+
+    def vitals(self) -> Vitals:
+        """What the runtime's health follows from."""
+        return vitals_of(self._inside, [self._actor_status(status) for status in self._inside.actors()])
 
     def reader(self) -> AbstractContextManager[Reader]:
         """A reading handle on the store, closed at the end."""

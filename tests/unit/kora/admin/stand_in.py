@@ -24,6 +24,17 @@ from kora.admin.views import (
     ThreadStack,
     Traced,
     Waiting,
+    WatcherView,
+)
+from kora.domain.control import ClaimPermission
+from kora.domain.state import PrimaryState
+from kora.domain.vitals import (
+    ActorVitals,
+    HeartbeatVitals,
+    LedgerVitals,
+    SteeringVitals,
+    SupervisorVitals,
+    Vitals,
 )
 from kora.errors import BadMessageError, NoAnswerError, RefusedError, StoreUnavailableError, UnknownNameError
 from kora.store.open import open_store
@@ -55,6 +66,24 @@ DESCRIBE = MessageKind(
     answers=True,
 )
 KINDS = (POLL, DESCRIBE)
+WELL = Vitals(
+    primary_state=PrimaryState.READY,
+    is_supervised=True,
+    ledger=LedgerVitals(turned_seconds=0.1, written_seconds=2.0),
+    heartbeat=HeartbeatVitals(ticked_seconds=0.1),
+    steering=SteeringVitals(
+        permission=ClaimPermission.NORMAL,
+        spent_micro_usd=1_500_000,
+        pool_micro_usd=200_000_000,
+        watcher_seen_seconds=0.5,
+    ),
+    workers=1,
+    actors=tuple(ActorVitals(name, "idle", restarts=2, mailbox=3) for name in NAMES),
+    supervisors=(SupervisorVitals("kora", "running", 1, 30),),
+    max_retired=16,
+    dead_letters_total=7,
+    attempts_ended={"completed": 5},
+)
 
 
 class Ring:
@@ -117,6 +146,8 @@ class StandIn:
         self.is_away = False
         """whether the store is out of reach"""
         self.found_away = threading.Event()
+        self.well = WELL
+        """its vitals"""
         self.raises = {}
         """by the name of a method: what it raises"""
 
@@ -144,6 +175,7 @@ class StandIn:
             StateView("ready", "normal", ()),
             [self._actor(name) for name in NAMES],
             0,
+            watcher=WatcherView(is_alive=True, seen_seconds=0.4),
         )
 
     def tree(self):
@@ -197,6 +229,10 @@ class StandIn:
     def control(self):
         self._check("control")
         return {"claim_permission": "normal", "paused": None}
+
+    def vitals(self):
+        self._check("vitals")
+        return self.well
 
     @contextmanager
     def reader(self):
