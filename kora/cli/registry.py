@@ -45,6 +45,9 @@ LOOK: Final = {
     "tail": Entry("admin.streams:tail", "Show the last log lines, or follow them."),
     "trace": Entry("admin.streams:trace", "Follow what an actor is sent and sends."),
 }
+HEALTH: Final = {
+    "health": Entry("admin.health:health", "Show whether the runtime is well; the exit code says so, too."),
+}
 ACT: Final = {
     "tell": Entry("admin.talk:tell", "Send an actor a message."),
     "ask": Entry("admin.talk:ask", "Send an actor a message, and show its answer."),
@@ -67,7 +70,7 @@ HELP: Final = {"help": Entry("admin.help:show", "Show what the commands do, or o
 
 PROGRAM: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Board": BOARD,
-    "Look at a running runtime": LOOK,
+    "Look at a running runtime": LOOK | HEALTH,
     "Act on a running runtime": ACT,
     "More": REPL | HELP,
 }

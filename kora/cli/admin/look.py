@@ -26,6 +26,7 @@ from kora.cli.admin.booting import show_boot
 from kora.cli.invocation import invocation
 from kora.cli.output import painted, plain_document, plain_documents, say, table, write_line
 from kora.cli.spans import ago, span, span_since
+from kora.domain.control import NO_WATCHER
 from kora.errors import UnknownNameError
 
 _ACTORS = ("actor", "state", "busy", "waiting", "restarts", "ticket_id")
@@ -108,6 +109,10 @@ def _show_runtime(found: Document) -> None:
         write_line(label("degraded"), painted(reasons, "yellow"))
     write_line(label("may claim"), painted(permission, *_style(PERMISSION_STYLES, permission)))
     write_line(label("claims held"), painted(f"{found['claims_held']:,}"))
+    if (watcher := found["watcher"]) is not None:
+        is_alive = watcher["is_alive"]
+        said = f"seen {ago(watcher['seen_seconds'])}" if is_alive else NO_WATCHER
+        write_line(label("watcher"), painted(said, *(() if is_alive else ("yellow",))))
 
 
 def _style(styles: dict[str, str], value: str) -> tuple[str, ...]:

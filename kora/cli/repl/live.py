@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from kora.cli.admin.asked import ACTOR_STYLES, PERMISSION_STYLES, RUNTIME_STYLES, Document, actor_path, count
+from kora.domain.control import NO_WATCHER
 from kora.errors import KoraError
 from kora.logging import escaped
 
@@ -103,4 +104,6 @@ def bottom_line(status: Document | None) -> Styled:
     for actor in status["actors"]:
         if actor["state"] in _ALARMING:
             pieces += [("", " · "), ("class:red", f"{actor['name']} {actor['state']}")]
+    if status["watcher"] is not None and not status["watcher"]["is_alive"]:
+        pieces += [("", " · "), ("class:yellow", NO_WATCHER)]
     return [(style, escaped(text)) for style, text in pieces]

@@ -108,7 +108,7 @@ def test_for_programs_a_reader_prints_the_document_of_its_path(kora, runtime, co
 def test_status_is_wire_format(kora, runtime):
     found = kora("status", "--json").document
 
-    assert list(found) == ["runtime", "operational_state", "actors", "claims_held", "boot"]
+    assert list(found) == ["runtime", "operational_state", "actors", "claims_held", "boot", "watcher"]
     assert list(found["actors"][0]) == ["name", "state", "restarts", "mailbox", "busy_seconds", "ticket_id"]
     assert kora("status", "poller", "--json").document in found["actors"]
 
