@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -10,9 +11,11 @@ from actors.supervision import SupervisionError
 from kora import logging
 from kora.app import rereading
 from kora.app.runtime import Runtime
+from kora.app.service import Service
 from kora.errors import BootEndedError, KoraError
 from kora.signals import Signals
 from kora.store.url import shown_url
+from kora.systemd import ServiceManager
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +35,7 @@ def _update(runtime: Runtime, path: Path) -> None:
         logger.error("the configuration was not followed: {}", error)
 
 
-def _work(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle: bool) -> int:
+def _work(runtime: Runtime, settings: Settings, signals: Signals, manager: ServiceManager, *, until_idle: bool) -> int:
     logging.identify(runtime.runtime_id)
     logger.info(
         "runtime {} works {} with {} workers",
@@ -41,31 +44,38 @@ def _work(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle:
         settings.workers.count,
     )
     runtime.start()
-    code = _serve(runtime, settings, signals, until_idle=until_idle)
-    if runtime.is_stopped:
-        runtime.obey()
-        return _STOPPED_CODE
-    return code
+    with closing(Service(manager, runtime.console.vitals)) as service:
+        service.start()
+        code = _serve(runtime, settings, signals, service, until_idle=until_idle)
+        if runtime.is_stopped:
+            service.begin_to_end()
+            runtime.obey()
+            return _STOPPED_CODE
+        return code
 
 
-def _serve(runtime: Runtime, settings: Settings, signals: Signals, *, until_idle: bool) -> int:
+def _serve(runtime: Runtime, settings: Settings, signals: Signals, service: Service, *, until_idle: bool) -> int:
     while not signals.count and not runtime.is_stopped and not runtime.wait(_LOOK_SECONDS):
         if signals.hung_up():
             _update(runtime, settings.path)
         if until_idle and runtime.is_idle():
             logger.info("nothing is left to do")
+            service.begin_to_end()
             return 0 if runtime.drain(signals) else 1
     if not signals.count:
         return 1
     logger.info(
         "draining: what runs may end within {:g} s; a second signal ends it now", settings.control.drain_seconds
     )
+    service.begin_to_end()
     return 0 if runtime.drain(signals) else 1
 
 
 def run(settings: Settings, *, until_idle: bool) -> int:
     """Work the board until told to stop, or until there is nothing left to wait for. The process's exit code."""
     logging.configure(settings.runtime.log_level, log_format=settings.runtime.log_format)
+    manager = ServiceManager()
+    manager.status("booting")
     try:
         with Signals() as signals:
             try:
@@ -74,6 +84,6 @@ def run(settings: Settings, *, until_idle: bool) -> int:
                 logger.info("{}", error)
                 return error.exit_code
             with runtime:
-                return _work(runtime, settings, signals, until_idle=until_idle)
+                return _work(runtime, settings, signals, manager, until_idle=until_idle)
     finally:
         logging.shutdown()

@@ -16,8 +16,9 @@ from kora.domain.cost import MICRO_USD, Rung
 if TYPE_CHECKING:
     from kora.domain.vitals import ActorVitals, SteeringVitals, Vitals
 
-STILL_SECONDS: Final = 10.0
-"""a Ledger, or a Heartbeat, that has not turned for so long stands still: they turn with every tick"""
+STILL_SECONDS: Final = 30.0
+"""a Ledger, or a Heartbeat, that has not turned for so long stands still: they turn with every tick, and a server that
+does not answer holds up a turn for eight seconds at a time"""
 STALE_SECONDS: Final = 30.0
 """without a write that the store took, and something is the matter: an idle runtime writes every ten seconds"""
 BROKEN_SECONDS: Final = 60.0

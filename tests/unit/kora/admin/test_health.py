@@ -46,7 +46,7 @@ def test_liveness_and_readiness_are_the_status_code(console, address):
     for vitals, healthz, readyz, why in (
         (WELL, 200, 200, None),
         (PAUSED, 200, 503, "paused by ann"),
-        (STILL, 503, 503, "ledger: turned 10.0 s ago"),
+        (STILL, 503, 503, "ledger: turned 30.0 s ago"),
         (BOOTING, 200, 503, "booting: store: out of reach, try 3 of 5"),
     ):
         console.well = vitals

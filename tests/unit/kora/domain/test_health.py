@@ -125,7 +125,7 @@ def test_what_is_stopped_on_purpose_may_be_broken_as_well():
         (steered(is_readable=False), "the command log cannot be read"),
         (steered(permission=ClaimPermission.NONE, refused=("claude refuses (auth)",)), "claude refuses (auth)"),
         (steered(permission=ClaimPermission.NONE), "nothing may be claimed"),
-        (replace(WELL, ledger=LedgerVitals(STILL_SECONDS, 1.0)), "ledger: turned 10.0 s ago"),
+        (replace(WELL, ledger=LedgerVitals(STILL_SECONDS, 1.0)), "ledger: turned 30.0 s ago"),
     ],
 )
 def test_what_cannot_claim_says_why(vitals, words):

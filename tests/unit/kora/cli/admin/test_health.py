@@ -25,7 +25,7 @@ BROKEN = replace(WELL, ledger=LedgerVitals(STILL_SECONDS, 1.0))
             0,
             ["degraded", "stopped on purpose"],
         ),
-        (BROKEN, 1, ["broken", "nothing is claimed: ledger: turned 10.0 s ago"]),
+        (BROKEN, 1, ["broken", "nothing is claimed: ledger: turned 30.0 s ago"]),
         (replace(BROKEN, paused="by ann"), 1, ["broken", "stopped on purpose: paused by ann"]),
     ],
 )
