@@ -287,8 +287,8 @@ class Store(Protocol):
     def reader(self) -> Reader:
         """A new reading handle."""
 
-    def board(self) -> Board:
-        """A new operator's handle."""
+    def board(self, *, is_patient: bool = True) -> Board:
+        """A new operator's handle; one that is not patient gives up when a Ledger's writer would, in about a second."""
 
     def hints(self) -> Hints | None:
         """A new ear for new tickets; None where nobody tells of them."""

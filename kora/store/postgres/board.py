@@ -19,8 +19,8 @@ from kora.store.sql.change import Change
 class PostgresBoard(Board):
     """As every operator's handle, and it wakes the workspace's runtimes when a change is committed."""
 
-    def __init__(self, place: PostgresPlace) -> None:
-        super().__init__(place, BOARD)
+    def __init__(self, place: PostgresPlace, *, is_patient: bool = True) -> None:
+        super().__init__(place, BOARD, is_patient=is_patient)
         self._channel = channel(place.workspace_id)
 
     @contextmanager

@@ -65,11 +65,11 @@ class PostgresStore:
 
         return Reader(self._place, READ, REPORT)
 
-    def board(self) -> PostgresBoard:
+    def board(self, *, is_patient: bool = True) -> PostgresBoard:
         """A new operator's handle."""
         from kora.store.postgres.board import PostgresBoard
 
-        return PostgresBoard(self._place)
+        return PostgresBoard(self._place, is_patient=is_patient)
 
     def hints(self) -> Listener:
         """A new ear for new tickets, with a connection of its own."""

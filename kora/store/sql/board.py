@@ -23,10 +23,10 @@ _FORGOTTEN_US: Final = 86_400 * MICROSECONDS
 class Board:
     """Implements `Board`. Each change is one transaction."""
 
-    def __init__(self, place: Place, say: BoardStatements) -> None:
+    def __init__(self, place: Place, say: BoardStatements, *, is_patient: bool = True) -> None:
         self._place = place
         self._say = say
-        self._connection = place.connect(is_patient=True)
+        self._connection = place.connect(is_patient=is_patient)
 
     def add(self, tickets: Iterable[NewTicket], *, who: str) -> list[str]:
         """Add all or none; the new ids in the order given. Taken as a stream: what it raises undoes all."""

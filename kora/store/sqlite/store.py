@@ -67,12 +67,12 @@ class SqliteStore:
 
         return Reader(self._place, READ, REPORT)
 
-    def board(self) -> Board:
+    def board(self, *, is_patient: bool = True) -> Board:
         """A new operator's handle."""
         from kora.store.sql.board import Board
         from kora.store.sqlite.sets import BOARD
 
-        return Board(self._place, BOARD)
+        return Board(self._place, BOARD, is_patient=is_patient)
 
     def hints(self) -> None:
         """None: a file tells nobody of what is written to it."""
