@@ -22,6 +22,7 @@ BOARD: Final = {
     "agent": Entry("agent:app", "Try an agent: one attempt outside the board."),
     "init": Entry("init:init", "Write a configuration and an agent of your own here."),
     "run": Entry("runtime:run", "Work the board (also without a command)."),
+    "watch": Entry("watch:watch", "Escalate STOP commands that are not enforced in time."),
     "demo": Entry("runtime:demo", "Watch it work: a dozen tickets, one crash."),
     "claims": Entry("claims:claims", "Show who works what."),
     "report": Entry("report:report", "Show what was done, what failed, what needs a person."),

@@ -1,0 +1,185 @@
+"""What a watcher does, once a second."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from loguru import logger
+
+from kora.domain.control import Command, StopLevel
+from kora.errors import StoreUnavailableError
+from kora.store.views import Presence
+from kora.watch import processes
+from kora.watch.lateness import Awaited, awaited
+from kora.watch.processes import Look
+
+if TYPE_CHECKING:
+    from kora.store.port import Board, Reader
+    from kora.store.steering import Steering
+    from kora.store.views import RuntimeSeen
+
+SILENT_SECONDS: Final = 15.0
+"""a runtime writes every ten: one that was not seen for so long, and whose process is not there, is gone"""
+END_SECONDS: Final = 2.0
+"""for a process that was killed to be gone"""
+
+
+class Watcher:
+    """Escalates the command that holds once it is late, and ends who of this machine is late with level 4 or 5.
+
+    Who is gone is said to be, so that nobody waits for it. For one thread.
+
+    Nothing is remembered that a wrong step could follow from: each round goes by what the store and the process table
+    say then. So several may be at it, and one that is killed anywhere leaves nothing undone.
+    """
+
+    def __init__(self, watcher_id: str, board: Board, reader: Reader, *, level_4_seconds: float) -> None:
+        self._id = watcher_id
+        self._board = board
+        self._reader = reader
+        self._level_4_seconds = level_4_seconds
+        self._host = socket.gethostname()
+        self._pid = os.getpid()
+        self._who = f"watcher {self._host}/{self._pid}"
+        self._known: set[str] = set()
+        """runtimes whose processes were seen here: when there is none any more, it is sure that they are gone"""
+        self._said: set[tuple[str, str]] = set()
+
+    def round(self, *, may_act: bool = True) -> None:
+        """Say that it is there, and see to the command that holds, unless nothing is to be done about it yet.
+
+        What can be read is acted upon, also while nothing can be written: so a runtime that was frozen with the store's
+        lock in its hands is ended like any other.
+
+        Raises:
+            StoreUnavailableError: something could not be read, or written; all else was done.
+            StoreUnusableError: a person must act.
+        """
+        refused: list[StoreUnavailableError] = []
+        try:
+            self._board.watch(self._id, host=self._host, pid=self._pid)
+        except StoreUnavailableError as error:
+            refused.append(error)
+        steering = self._reader.steering()
+        if steering.command is not None and may_act:
+            refused += self._see_to(steering, steering.command)
+        if refused:
+            raise refused[0]
+
+    def end(self) -> None:
+        """It is there no more. Raises `StoreError`."""
+        self._board.unwatch(self._id)
+
+    def _see_to(self, steering: Steering, command: Command) -> Sequence[StoreUnavailableError]:
+        fleet = {each.runtime_id: each for each in self._reader.fleet()}
+        waited_for = list(awaited(command, fleet))
+        refused: list[StoreUnavailableError] = []
+        late = []
+        for each in waited_for:
+            why = self._gone(command, each)
+            if why is not None:
+                unwritten = _unwritten(partial(self._expire, command, each.runtime_id, why))
+                refused += unwritten
+                if not unwritten:
+                    logger.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
+            elif steering.now >= each.due_at:
+                late.append(each)
+        if not late:
+            return refused
+        if command.level >= StopLevel.EXTERNAL_KILL:
+            for each in late:
+                refused += self._end(command, each)
+            return refused
+        unwritten = _unwritten(partial(self._escalate, command, late))
+        for each in late if unwritten else ():
+            # By now it would be late with level 4 as well, if that could have been written.
+            if (steering.now - each.due_at).total_seconds() >= self._level_4_seconds:
+                refused += self._end(command, each)
+        return [*refused, *unwritten]
+
+    # --- who is gone ---
+
+    def _gone(self, command: Command, one: Awaited) -> str | None:
+        """Why it is sure that nothing is left of the runtime to be stopped; None while it is not."""
+        seen = one.seen
+        if seen is None:
+            return "it was not seen for a day, and holds nothing"
+        if seen.state is Presence.ENDED:
+            return "it has ended"
+        if seen.host == self._host:
+            return self._gone_from_here(seen)
+        is_unseen = seen.last_seen < command.created_at and seen.state is not Presence.LIVE
+        if is_unseen and not self._has_lease(seen.runtime_id):
+            return f"it was not seen since before the command, on {seen.host}, and holds no lease that still runs"
+        return None
+
+    def _gone_from_here(self, seen: RuntimeSeen) -> str | None:
+        found = processes.look(seen.pid, seen.runtime_id)
+        if found is Look.IS_IT:
+            self._known.add(seen.runtime_id)
+        is_sure = seen.runtime_id in self._known or seen.last_seen_seconds > SILENT_SECONDS
+        if found is Look.IS_NOT and is_sure:
+            return f"its process {seen.pid} is not there any more, on {seen.host}"
+        return None
+
+    def _has_lease(self, runtime_id: str) -> bool:
+        return any(each.holder == runtime_id and each.lease_left_seconds > 0 for each in self._reader.claims())
+
+    def _expire(self, command: Command, runtime_id: str, why: str) -> None:
+        self._board.expire(command.command_id, runtime_id, detail=why, who=self._who)
+
+    # --- who is late ---
+
+    def _escalate(self, command: Command, late: Sequence[Awaited]) -> None:
+        names = ", ".join(_named(each) for each in late)
+        reason = f"level {command.level.value} is not enforced within {command.enforce_seconds:g} s by runtime {names}"
+        new = self._board.escalate(
+            command.command_id, reason=reason, enforce_seconds=self._level_4_seconds, who=self._who
+        )
+        # None: another watcher was quicker, or it is enforced by now.
+        if new is not None:
+            logger.warning("escalated to level 4: {} ({}: {})", reason, command.issuer, command.reason)
+
+    def _end(self, command: Command, late: Awaited) -> Sequence[StoreUnavailableError]:
+        seen = late.seen
+        if seen is None:
+            return ()
+        reason = f"it ignores a STOP command of level {command.level.value}"
+        is_here = seen.host == self._host
+        refused: Sequence[StoreUnavailableError] = ()
+        if command.level >= (StopLevel.EXTERNAL_KILL if is_here else StopLevel.REVOKE):
+            refused = _unwritten(partial(self._board.revoke, seen.runtime_id, reason=reason, who=self._who))
+        if not is_here:
+            self._say_once(seen, f"it runs on {seen.host}: a watcher there has to end it")
+        elif (found := processes.look(seen.pid, seen.runtime_id)) is Look.UNSURE:
+            self._say_once(seen, f"process {seen.pid} is another user's: run the watcher as that one")
+        elif found is Look.IS_IT:
+            self._known.add(seen.runtime_id)
+            if processes.end(seen.pid, seen.runtime_id, END_SECONDS):
+                logger.warning("runtime {} (process {}) was killed: {}", seen.runtime_id, seen.pid, reason)
+                why = "it was killed by the watcher"
+                refused = [*refused, *_unwritten(partial(self._expire, command, seen.runtime_id, why))]
+        return refused
+
+    def _say_once(self, seen: RuntimeSeen, what: str) -> None:
+        if (seen.runtime_id, what) not in self._said:
+            self._said.add((seen.runtime_id, what))
+            logger.warning("runtime {} does not end: {}", seen.runtime_id, what)
+
+
+def _unwritten(write: Callable[[], None]) -> Sequence[StoreUnavailableError]:
+    """Write; what kept that from being done, if anything did."""
+    try:
+        write()
+    except StoreUnavailableError as error:
+        return (error,)
+    return ()
+
+
+def _named(late: Awaited) -> str:
+    seen = late.seen
+    return late.runtime_id if seen is None else f"{late.runtime_id} ({seen.host}/{seen.pid})"
