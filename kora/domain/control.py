@@ -137,7 +137,7 @@ class Command:
     """within which it is to be enforced; then a watcher escalates it"""
     marks: Sequence[Mark] = ()
     awaited: Sequence[str] = ()
-    """the runtimes that are there, and have not said anything of it yet"""
+    """the runtimes that were there when it was written, or hold claims, and have not said anything of it yet"""
     superseded_by: str | None = None
     """the reset that cleared it"""
     escalated_by: str | None = None

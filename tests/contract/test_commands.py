@@ -140,6 +140,17 @@ def test_a_command_waits_for_those_that_were_there_and_have_not_ended(
             assert reader.steering().command == command
 
 
+def test_a_command_waits_also_for_who_was_not_seen_for_long_and_holds_claims(*, reader, runtime, stop, clock, add):
+    add(1)
+    runtime.claim(1)
+    clock.advance(3_600)
+
+    command = stop()
+
+    assert command.awaited == (runtime.id,)
+    assert reader.commands()[0].status is S.CREATED
+
+
 def test_marks_only_move_forward_and_the_end_is_told_once(runtime, other, reader, stop, clock):
     command = stop(TWO)
 

@@ -46,13 +46,21 @@ FROM kora.control_marks AS m LEFT JOIN kora.runtimes AS r ON r.runtime_id = m.ho
 WHERE m.workspace_id = $1 AND m.command_id = {_NAMED} ORDER BY m.marked_at, m.holder
 """,
     awaited=f"""
-SELECT c.command_id, r.runtime_id
-FROM kora.control_commands AS c
-JOIN kora.runtimes AS r ON r.workspace_id = c.workspace_id AND r.last_seen >= c.created_at - $3::bigint
-    AND r.started_at <= c.created_at AND r.ended_at IS NULL
-WHERE c.workspace_id = $1 AND c.command_id = {_NAMED}
+WITH asked AS MATERIALIZED (
+    SELECT c.command_id, c.created_at FROM kora.control_commands AS c
+    WHERE c.workspace_id = $1 AND c.command_id = {_NAMED}
+), there AS MATERIALIZED (
+    SELECT asked.command_id, asked.created_at, r.runtime_id
+    FROM asked JOIN kora.runtimes AS r ON r.workspace_id = $1 AND r.last_seen >= asked.created_at - $3::bigint
+    UNION
+    SELECT asked.command_id, asked.created_at, t.holder
+    FROM asked JOIN kora.tickets AS t ON t.workspace_id = $1 AND t.queue_state = 3
+)
+SELECT there.command_id, r.runtime_id
+FROM there JOIN kora.runtimes AS r ON r.runtime_id = there.runtime_id AND r.workspace_id = $1
+WHERE r.started_at <= there.created_at AND r.ended_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM kora.control_marks AS m
-                  WHERE m.workspace_id = $1 AND m.command_id = c.command_id AND m.holder = r.runtime_id)
+                  WHERE m.workspace_id = $1 AND m.command_id = there.command_id AND m.holder = r.runtime_id)
 ORDER BY r.runtime_id
 """,
 )

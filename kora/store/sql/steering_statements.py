@@ -37,7 +37,7 @@ class ControlStatements:
     first"""
     awaited: str
     """workspace, commands, how long before a command a runtime must have been seen → command, runtime: each that was
-    there when the command was written, has not ended, and has no mark"""
+    there when the command was written, or holds claims, has not ended, and has no mark"""
 
 
 @dataclass(frozen=True, slots=True)

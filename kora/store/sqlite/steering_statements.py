@@ -42,12 +42,22 @@ FROM json_each(?2) AS asked CROSS JOIN control_marks AS m ON m.workspace_id = ?1
 LEFT JOIN runtimes AS r ON r.runtime_id = m.holder ORDER BY m.marked_at, m.holder
 """,
     awaited="""
-SELECT c.command_id, r.runtime_id
-FROM json_each(?2) AS asked CROSS JOIN control_commands AS c ON c.command_id = asked.value AND c.workspace_id = ?1
-CROSS JOIN runtimes AS r INDEXED BY runtimes_seen ON r.workspace_id = ?1 AND r.last_seen >= c.created_at - ?3
-WHERE r.started_at <= c.created_at AND r.ended_at IS NULL
+WITH asked AS (
+    SELECT c.command_id, c.created_at FROM json_each(?2) AS named
+    CROSS JOIN control_commands AS c ON c.command_id = named.value AND c.workspace_id = ?1
+), there AS (
+    SELECT asked.command_id, asked.created_at, r.runtime_id
+    FROM asked CROSS JOIN runtimes AS r INDEXED BY runtimes_seen
+        ON r.workspace_id = ?1 AND r.last_seen >= asked.created_at - ?3
+    UNION
+    SELECT asked.command_id, asked.created_at, t.holder
+    FROM asked CROSS JOIN tickets AS t INDEXED BY tickets_held ON t.workspace_id = ?1 AND t.queue_state = 3
+)
+SELECT there.command_id, r.runtime_id
+FROM there CROSS JOIN runtimes AS r ON r.runtime_id = there.runtime_id
+WHERE r.started_at <= there.created_at AND r.ended_at IS NULL
   AND NOT EXISTS (SELECT 1 FROM control_marks AS m
-                  WHERE m.workspace_id = ?1 AND m.command_id = c.command_id AND m.holder = r.runtime_id)
+                  WHERE m.workspace_id = ?1 AND m.command_id = there.command_id AND m.holder = r.runtime_id)
 ORDER BY r.runtime_id
 """,
 )
