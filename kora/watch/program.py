@@ -20,6 +20,7 @@ from kora.watch.watcher import Watcher
 if TYPE_CHECKING:
     from kora.config import Settings
 
+_log: Final = logger.bind(actor="watcher")
 ROUND_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.05
 _GAP_SECONDS: Final = 3.0
@@ -61,7 +62,7 @@ class _Program:
                     self._say_away(error)
                 except BoardError as error:
                     # What it was about is not there any more, or stands otherwise: the next round sees how.
-                    logger.warning("{}", error)
+                    _log.warning("{}", error)
                 else:
                     self._say_back()
                 self._manager.beat()
@@ -82,18 +83,18 @@ class _Program:
             reader = opening.enter_context(closing(store.reader()))
             watcher = Watcher(new_id(), board, reader, level_4_seconds=self._settings.control.level_4_seconds)
             opened.push(opening.pop_all())
-        logger.info("watching workspace {} in {}", runtime.workspace, shown_url(runtime.store))
+        _log.info("watching workspace {} in {}", runtime.workspace, shown_url(runtime.store))
         return watcher
 
     def _say_away(self, error: StoreUnavailableError) -> None:
         if not self._is_away:
-            logger.warning("the store is out of reach, trying on: {}", error)
+            _log.warning("the store is out of reach, trying on: {}", error)
             self._manager.status("the store is out of reach")
         self._is_away = True
 
     def _say_back(self) -> None:
         if self._is_away:
-            logger.info("the store answers again")
+            _log.info("the store answers again")
             self._manager.status("watching")
         self._is_away = False
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from kora.store.steering import Steering
     from kora.store.views import RuntimeSeen
 
+_log: Final = logger.bind(actor="watcher")
 SILENT_SECONDS: Final = 15.0
 """a runtime writes every ten: one that was not seen for so long, and whose process is not there, is gone"""
 END_SECONDS: Final = 2.0
@@ -85,7 +86,7 @@ class Watcher:
                 unwritten = _unwritten(partial(self._expire, command, each.runtime_id, why))
                 refused += unwritten
                 if not unwritten:
-                    logger.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
+                    _log.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
             elif steering.now >= each.due_at:
                 late.append(each)
         if not late:
@@ -142,7 +143,7 @@ class Watcher:
         )
         # None: another watcher was quicker, or it is enforced by now.
         if new is not None:
-            logger.warning("escalated to level 4: {} ({}: {})", reason, command.issuer, command.reason)
+            _log.warning("escalated to level 4: {} ({}: {})", reason, command.issuer, command.reason)
 
     def _end(self, command: Command, late: Awaited) -> Sequence[StoreUnavailableError]:
         seen = late.seen
@@ -160,7 +161,7 @@ class Watcher:
         elif found is Look.IS_IT:
             self._known.add(seen.runtime_id)
             if processes.end(seen.pid, seen.runtime_id, END_SECONDS):
-                logger.warning("runtime {} (process {}) was killed: {}", seen.runtime_id, seen.pid, reason)
+                _log.warning("runtime {} (process {}) was killed: {}", seen.runtime_id, seen.pid, reason)
                 why = "it was killed by the watcher"
                 refused = [*refused, *_unwritten(partial(self._expire, command, seen.runtime_id, why))]
         return refused
@@ -168,7 +169,7 @@ class Watcher:
     def _say_once(self, seen: RuntimeSeen, what: str) -> None:
         if (seen.runtime_id, what) not in self._said:
             self._said.add((seen.runtime_id, what))
-            logger.warning("runtime {} does not end: {}", seen.runtime_id, what)
+            _log.warning("runtime {} does not end: {}", seen.runtime_id, what)
 
 
 def _unwritten(write: Callable[[], None]) -> Sequence[StoreUnavailableError]:
