@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.acceptance.home import PATIENCE_SECONDS, ROOT
+from tests.acceptance.preloaded import SHELL_FUNCTIONS, SOCKET_VARIABLE, preloaded
 from tests.postgres import Server
 
 FOLDER = "/srv/board"
@@ -54,6 +55,7 @@ _LOOSE = (
     (_ID, "<id>"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "<hash>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|\+00:00)?"), "<time>"),
+    (re.compile(r"\b20\d\d-\d\d\b"), "<month>"),
     (re.compile(r"\b\d\d:\d\d:\d\d\b"), "<clock>"),
     (re.compile(r"\b\d+(\.\d+)? (s|min|h|d)( \d+ (s|min|h))?\b"), "<span>"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "<short id>"),
@@ -106,6 +108,7 @@ class Shell:
             "LANG": "C.UTF-8",
             "LOGNAME": USER,
             "TERM": "dumb",
+            SOCKET_VARIABLE: preloaded(),
         }
         # So that the program is told by its name alone, wherever this checkout is.
         environment["PATH"] = os.pathsep.join((str(folder / "bin"), str(PROGRAMS), environment["PATH"]))
@@ -124,6 +127,7 @@ class Shell:
         self._folder = folder
         self._patience = threading.Timer(PAGE_SECONDS, os.killpg, (self._process.pid, signal.SIGKILL))
         self._patience.start()
+        self.type(SHELL_FUNCTIONS)
 
     def type(self, command: str) -> list[str]:
         """What the command prints, as the page would show it."""

@@ -1,12 +1,16 @@
 """What the pages show is done, and comes out as they say."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from typer.core import TyperGroup
 
 from kora.cli.registry import PROGRAM, made
-from tests.acceptance.home import ROOT
+from tests.acceptance.home import PATIENCE_SECONDS, ROOT
+from tests.acceptance.preloaded import CLIENT, SOCKET_VARIABLE, preloaded
 from tests.acceptance.shown import Names, agrees, blocks, faults_of, loose
 
 PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if list(blocks(path.read_text(encoding="utf-8")))]
@@ -95,6 +99,19 @@ def test_an_id_that_is_shown_twice_is_the_same_twice_and_may_be_typed(tmp_path):
     assert agrees([f"{ONE} {ONE}"], [f"{TWO} {TWO}"], Names())
     assert not agrees([f"{ONE} {ONE}"], [f"{TWO} {THREE}"], Names())
     assert not agrees([f"{ONE} {TWO}"], [f"{THREE} {THREE}"], Names())
+
+
+def test_a_command_ends_with_whoever_has_typed_it(tmp_path):
+    client = [sys.executable, "-I", "-S", CLIENT, "events", "--follow"]
+    surroundings = os.environ | {SOCKET_VARIABLE: preloaded(), "KORA_STORE": f"sqlite:///{tmp_path}/kora.db"}
+    typed = subprocess.Popen(client, cwd=ROOT, env=surroundings, stderr=subprocess.PIPE)
+    assert typed.stderr is not None
+    assert b"made a new store" in typed.stderr.readline()
+
+    typed.kill()
+
+    # It ends when nobody has it open any more.
+    assert typed.communicate(timeout=PATIENCE_SECONDS)[1] == b""
 
 
 def test_times_may_differ_and_words_may_not():
