@@ -41,8 +41,6 @@ LOOK: Final = {
     "stack": Entry("admin.look:stack", "Show where an actor is, or every thread."),
     "stats": Entry("admin.account:stats", "Show counts since the start."),
     "tickets": Entry("admin.account:tickets", "Show the board, as the runtime has it."),
-    "control": Entry("admin.account:control", "Show what may be claimed, and who says so."),
-    "cost": Entry("admin.account:cost", "Show what was spent."),
     "tail": Entry("admin.streams:tail", "Show the last log lines, or follow them."),
     "trace": Entry("admin.streams:trace", "Follow what an actor is sent and sends."),
 }
@@ -66,11 +64,18 @@ ACT: Final = {
     "ping": Entry("admin.act:ping", "Show whether the runtime answers, and how fast."),
     "version": Entry("admin.act:version", "Show which version runs."),
 }
+STEER: Final = {
+    "control": Entry("control:app", "Stop the work, let it go on; show what may be claimed."),
+    "cost": Entry("cost:app", "Show what was spent of the credit pool; refresh it."),
+    "epoch": Entry("epoch:app", "Show the store's epoch; raise it after a restore."),
+}
+"""what is done in the store, for every runtime of the workspace; `control` alone asks the running one"""
 REPL: Final = {"repl": Entry("repl.command:repl", "Type the commands for a running runtime one after the other.")}
 HELP: Final = {"help": Entry("admin.help:show", "Show what the commands do, or one of them.")}
 
 PROGRAM: Final[Mapping[str, Mapping[str, Entry]]] = {
     "Board": BOARD,
+    "Steer": STEER,
     "Look at a running runtime": LOOK | HEALTH,
     "Act on a running runtime": ACT,
     "More": REPL | HELP,
@@ -84,6 +89,7 @@ SESSION: Final[Mapping[str, Mapping[str, Entry]]] = {
         "events": Entry("admin.streams:events", "Show the last events, or follow them."),
     },
     "Act": ACT,
+    "Steer": STEER,
     "More": HELP | {"quit": Entry("repl.command:leave", "Leave; the runtime goes on.")},
 }
 """what the REPL takes, by theme"""

@@ -12,6 +12,7 @@ import typer
 
 from kora.cli.fleet import PRESENCE_STYLES, described
 from kora.cli.invocation import Invocation, invocation
+from kora.cli.money import usd
 from kora.cli.output import plain_document, say
 from kora.cli.spans import moment_before, span
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 _DONE: Final = "completed"
 _FAILED: Final[tuple[str, ...]] = ("failed_terminal", "failed_retryable")
 _BLOCKED: Final = "blocked_needs_operator"
-_SMALL_USD: Final = 0.1
 _RUNTIMES_SHOWN: Final = 10
 
 
@@ -111,7 +111,7 @@ def _happened(found: BoardReport) -> list[Row]:
     if ended:
         rows.append(Row("given back", _counted(ended), "yellow"))
     rows.append(Row("added", _number(found.tickets_added, "ticket")))
-    rows.append(Row("spent", f"{_usd(found.cost_usd)}, {span(found.worked_seconds)} of work"))
+    rows.append(Row("spent", f"{usd(found.cost_usd)}, {span(found.worked_seconds)} of work"))
     return rows
 
 
@@ -138,7 +138,7 @@ def _needs(line: TicketLine, call: Invocation) -> Iterator[Row]:
 
 
 def _named(line: TicketLine) -> str:
-    cost = f", {_usd(line.cost_usd)}" if line.cost_usd else ""
+    cost = f", {usd(line.cost_usd)}" if line.cost_usd else ""
     return f"{line.ticket_title} ({line.ticket_id}, {line.sea_status}, {_attempts(line.work_attempt_count)}{cost})"
 
 
@@ -161,10 +161,6 @@ def _attempts(count: int) -> str:
 
 def _number(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _usd(amount: float) -> str:
-    return f"{amount:,.4f} USD" if 0 < amount < _SMALL_USD else f"{amount:,.2f} USD"
 
 
 def _local(moment: datetime) -> str:

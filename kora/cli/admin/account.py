@@ -68,26 +68,6 @@ def tickets(
         say(f"at most {limit:,} are shown; --limit shows more")
 
 
-def control(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Show what may be claimed, and who says so.
-
-    \b
-    Example:
-      kora-actors control
-    """  # noqa: D301 - typer is told by a backspace to keep the lines
-    _account(context, "/control", as_json=as_json)
-
-
-def cost(context: typer.Context, *, as_json: AsJson = False) -> None:
-    """Show what was spent.
-
-    \b
-    Example:
-      kora-actors cost
-    """  # noqa: D301 - typer is told by a backspace to keep the lines
-    _account(context, "/cost", as_json=as_json)
-
-
 def stats(context: typer.Context, *, as_json: AsJson = False) -> None:
     """Show counts since the start: what was done, what was told, what it takes of the machine.
 
@@ -96,14 +76,8 @@ def stats(context: typer.Context, *, as_json: AsJson = False) -> None:
       kora-actors stats
       kora-actors stats --json
     """  # noqa: D301 - typer is told by a backspace to keep the lines
-    _account(context, "/stats", as_json=as_json)
-
-
-def _account(context: typer.Context, path: str, *, as_json: bool) -> None:
-    found = client(context).get(path)
+    found = client(context).get("/stats")
     if as_json:
         plain_document(found)
-    elif found:
-        fields(dict(flat(found)))
     else:
-        say("nothing to show")
+        fields(dict(flat(found)))

@@ -36,6 +36,7 @@ class RuntimeCompleter(Completer):
             "TYPE": _event_types,
             "LEVEL": lambda: ((level, "") for level in LEVELS),
             "N": live.dead_letters,
+            "1|2|3|4|5": _stop_levels,
             "N|all": lambda: [*live.dead_letters(), ("all", "all of them")],
         }
 
@@ -123,3 +124,9 @@ def _event_types() -> Choices:
     from kora.domain.events import EventType
 
     return [(str(each), "") for each in EventType]
+
+
+def _stop_levels() -> Choices:
+    from kora.cli.control_view import MEANINGS
+
+    return [(str(level.value), f"{level.action}: {meaning}") for level, meaning in MEANINGS.items()]

@@ -13,9 +13,13 @@ from kora.admin.port import AdminSettings
 from kora.admin.server import bind, serve
 from kora.cli import main
 from kora.cli.invocation import Invocation
+from kora.config import load
+from kora.domain.control import CommandStatus, NewMark
 from kora.store.open import open_store
+from kora.store.port import RuntimeRecord, Turn
 from tests.unit.kora.admin.stand_in import StandIn
 
+SHIP = "0199c2f0-6d1e-7a3b-8c4d-00000000ea01"
 CONFIGURATION = '[runtime]\nworkspace = "w"\n[agent]\ncommand = ["true"]\n'
 
 
@@ -133,6 +137,41 @@ def runtime(away):
 
 
 @pytest.fixture
+def store(here):
+    runtime = load(here / "supervisor.toml", {}).runtime
+    with open_store(runtime.store, workspace_id="w", actor_id=runtime.actor) as store:
+        yield store
+
+
+class Ship:
+    """A runtime, as far as the store can tell."""
+
+    def __init__(self, store, writer):
+        self.store = store
+        self.writer = writer
+        self.incarnation = writer.next_incarnation()
+
+    def turn(self, **parts):
+        return self.writer.turn(self.incarnation, Turn(**parts))
+
+    @property
+    def newest(self):
+        """The command that was given last."""
+        with contextlib.closing(self.store.reader()) as reader:
+            return reader.commands(1)[0].command_id
+
+    def mark(self, status, detail=""):
+        """Say how far it has come with that."""
+        self.turn(marks=[NewMark(self.newest, CommandStatus(status), detail)])
+
+
+@pytest.fixture
+def ship(store):
+    with contextlib.closing(store.writer(RuntimeRecord(SHIP, "ship", 4711, "0.1.0"))) as writer:
+        yield Ship(store, writer)
+
+
+@pytest.fixture
 def reads(monkeypatch):
     """Have the commands read from this object instead of a store."""
 
@@ -168,3 +207,15 @@ def on_terminal(monkeypatch):
 def plain(text):
     """The lines of what a terminal was sent, without colours and trailing blanks."""
     return [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", text).splitlines()]
+
+
+@contextlib.contextmanager
+def boarding(store):
+    """An operator's handle on the store."""
+    with contextlib.closing(store.board()) as board:
+        yield board
+
+
+def newest(kora):
+    """The command that was given last, as programs get it."""
+    return kora("control", "list", "--json").document[0]

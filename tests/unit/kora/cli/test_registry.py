@@ -12,7 +12,7 @@ from kora.cli.registry import PROGRAM, SESSION, Commands
 NAMES = {name: entry for themes in (PROGRAM, SESSION) for theme in themes.values() for name, entry in theme.items()}
 REPL_ALONE = {"quit"}
 SPEC = """status tree info mailbox stack tell ask start stop restart pause resume drain claims release deadletters
-events tickets control cost stats trace tail reread update ping version shutdown help"""
+events tickets control cost epoch stats trace tail reread update ping version shutdown help"""
 
 
 def in_session():

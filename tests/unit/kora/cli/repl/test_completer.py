@@ -106,6 +106,18 @@ def test_values_that_are_few(offered):
     assert "kora.operator.acted" in offered("events --type kora.")
 
 
+def test_what_stops_the_work(offered, meanings):
+    assert list(offered("control ")) == ["stop", "reset", "list"]
+    assert list(offered("control stop ")) == ["1", "2", "3", "4", "5"]
+    assert meanings("control stop ")["3"] == (
+        "abort_release_claim: is stopped now; its tickets go back, eligible at once"
+    )
+    assert list(offered("control stop 3 --")) == ["--reason", "--wait", "--timeout", "--json", "--help"]
+    assert offered("control stop 3 --reason ") == {}
+    assert list(offered("cost ")) == ["show", "reconcile", "refresh"]
+    assert list(offered("epoch bump --y")) == ["--yes"]
+
+
 def test_actors_by_name_as_they_are_now(offered, runtime):
     assert list(offered("restart ")) == list(NAMES)
     assert offered("status po") == {"poller": "status poller"}
