@@ -86,6 +86,13 @@ def test_ping_version_and_log_are_answered(client):
     assert client.get("/log") == []
 
 
+def test_it_is_live_and_not_ready_and_says_what_it_waits_for(client):
+    found = client.get("/health")
+    assert (found["status"], found["is_live"]) == ("degraded", True)
+    assert found["not_ready"] == "booting: at the gate store, tried 3 times so far: no server answers there"
+    assert client.get("/healthz")["is_live"]
+
+
 def test_shutdown_ends_it(client, signals):
     client.post("/shutdown", {"at_once": False})
     assert signals.count == 1
@@ -108,7 +115,7 @@ def test_it_has_all_that_a_console_has(console):
     assert public <= {name for name, _ in inspect.getmembers(BootConsole)}
     arguments = {"name": "ledger", "who": "ada", "limit": 1, "message": {}, "timeout_seconds": 1.0, "seconds": None}
     arguments |= {"ticket_id": "t", "number": 1}
-    for name in public - {"status", "log", "transitions", "shutdown"}:
+    for name in public - {"status", "vitals", "log", "transitions", "shutdown"}:
         method = getattr(console, name)
         taken = {key: arguments[key] for key in inspect.signature(method).parameters}
         with pytest.raises(RefusedError):
