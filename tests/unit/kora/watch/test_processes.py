@@ -62,11 +62,16 @@ def test_the_id_that_another_process_has_now_is_not_signalled(processes):
     assert is_running(process)
 
 
-def test_of_another_users_process_nothing_can_be_said(monkeypatch):
+def test_of_another_users_process_nothing_can_be_said_but_that_it_has_ended(processes, monkeypatch):
     def refuse(_):
         raise PermissionError
 
     monkeypatch.setattr(seen, "_open_files", refuse)
+    process = processes.start(new_id())
 
-    assert seen.look(os.getpid(), new_id()) is Look.UNSURE
-    assert not seen.end(os.getpid(), new_id(), 0.0)
+    assert seen.look(process.pid, new_id()) is Look.UNSURE
+    assert not seen.end(process.pid, new_id(), 0.0)
+    # The files of one that has ended, and was not asked for yet, are the superuser's to see.
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert seen.look(process.pid, new_id()) is Look.IS_NOT
