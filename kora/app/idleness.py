@@ -5,26 +5,37 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from kora.domain.cost import Rung, rung
 from kora.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
     from kora.store.port import Reader
-    from kora.store.views import Outstanding
 
 
 class Idleness:
-    """Asks the store what is left, and again only when that was written. A pause changes nothing of what is left."""
+    """Asks the store what is left, and again only when that was written. A pause changes nothing of what is left.
 
-    def __init__(self, reader: Reader) -> None:
+    But one for cost does: while the credit pool is used up, all that nobody holds waits for its refresh.
+    """
+
+    def __init__(self, reader: Reader, pool_micro_usd: int) -> None:
         self._reader = reader
-        self._outstanding: Outstanding | None = None
+        self._pool_micro_usd = pool_micro_usd
+        self._is_idle: bool | None = None
         """as it was when the store was last written"""
 
     def is_idle(self) -> bool:
         """Whether nothing is left that this runtime could come to work. A store that cannot be read has not said so."""
         with suppress(StoreUnavailableError):
-            if self._outstanding is None or self._reader.changed():
-                self._outstanding = None
-                self._outstanding = self._reader.outstanding()
-            return not self._outstanding.any
+            if self._is_idle is None or self._reader.changed():
+                self._is_idle = None
+                self._is_idle = self._look()
+            return self._is_idle
         return False
+
+    def _look(self) -> bool:
+        left = self._reader.outstanding()
+        if left.held or not left.any:
+            return not left.any
+        spent = self._reader.steering().pool.spent_micro_usd
+        return rung(spent, self._pool_micro_usd) is Rung.HARD_STOP_100

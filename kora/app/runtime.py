@@ -37,6 +37,7 @@ from kora.app.ending import ABORT_SECONDS, Ending
 from kora.app.idleness import Idleness
 from kora.app.operators import Operators
 from kora.clock import SystemTime
+from kora.domain.cost import micro_usd
 from kora.domain.ids import new_id
 from kora.domain.resolution import StopReason
 from kora.errors import StartError, StoreError
@@ -92,7 +93,7 @@ class Runtime:
         self._boot = Boot(settings, self._state_dir.path, self._record, self._operators, self._signals)
         self._store = self._opened.enter_context(self._boot.open())
         self._reader = self._opened.enter_context(closing(self._store.reader()))
-        self._idleness = Idleness(self._reader)
+        self._idleness = Idleness(self._reader, micro_usd(settings.cost.pool_usd))
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
         self._opened.callback(await_closed, _RECORDS_SECONDS)
