@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -27,7 +27,7 @@ from actors.steering import (
 )
 from actors.verdicts import lines
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
-from kora.domain.cost import MICRO_USD, Ramp, Rung, month_of
+from kora.domain.cost import MICRO_USD, Rung, month_of
 from kora.domain.permit import Grounds, Verdict, judge
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from actors.ports import Gate
     from actors.remembered import Remembered
     from actors.supervision import Seat
+    from actors.terms import Terms
     from kora.clock import TimeSource
     from kora.store.port import Reader
     from kora.store.steering import Steering
@@ -43,18 +44,6 @@ if TYPE_CHECKING:
 _NEVER: Final = (0, 0)
 _AT_FIRST: Final = Verdict(ClaimPermission.NORMAL, frozenset())
 """what people, and a StateHolder, take to be so until they hear otherwise"""
-
-
-@dataclass(frozen=True)
-class Terms:
-    """What the configuration says of it."""
-
-    drain_seconds: float
-    """how long what runs may go on at level 2"""
-    pool_micro_usd: int
-    """what all attempts of a month may cost; 0: no bound"""
-    ramp: Ramp
-    """how claims are made when a new month has ended a pause for cost"""
 
 
 class Control(KoraActor):
@@ -242,11 +231,16 @@ class Control(KoraActor):
         elif self._closed_since is None:
             self._closed_since = version
         before, self._told = self._told, verdict
-        # The Poller first: where PAUSED is seen, nothing is asked for any more. The mirror before the Workers: that the
-        # work is paused is to stand in the log ahead of what comes of it.
-        self._tell_poller(version, verdict, asked_at)
+        # The Poller first where the gate is shut, and last where it is open: should this one die in between, nothing is
+        # claimed for Workers that would give it back at once. The mirror before the Workers: that the work is paused is
+        # to stand in the log ahead of what comes of it.
+        is_shut = verdict.permission is ClaimPermission.NONE
+        if is_shut:
+            self._tell_poller(version, verdict, asked_at)
         self._tell_mirror(version, verdict, is_new=verdict != before)
         self._tell_workers(version, verdict)
+        if not is_shut:
+            self._tell_poller(version, verdict, asked_at)
         if steering is not None:
             self._tell_ledger(steering)
         self._tell_runtime()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.admin import Admin
 from actors.clock import Clock
-from actors.control import Control, Terms
+from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from actors.names import (
@@ -32,6 +32,7 @@ from actors.post import Post
 from actors.remembered import Remembered
 from actors.state_holder import StateHolder
 from actors.supervision import ChildSpec, Restart, Strategy, SupervisedActor, SupervisorSpec
+from actors.terms import Terms
 from actors.worker import Worker
 from kora.errors import StoreUnusableError
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from actors import tree
-from actors.control import Terms
+from actors.terms import Terms
 from kora.agents import kinds
 from kora.agents.meter import FOLDER as METERS
 from kora.agents.meter import Meters

@@ -6,12 +6,13 @@ from collections import Counter
 from random import Random
 
 from actors.clock import Clock
-from actors.control import Control, Terms
+from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from actors.names import CLOCK, CONTROL, HEARTBEAT, LEDGER, POLLER, STATE_HOLDER, worker_names
 from actors.poller import Poller
 from actors.state_holder import StateHolder
+from actors.terms import Terms
 from actors.worker import Worker
 from kora.domain.cost import Ramp
 from tests.unit.actors.moments import watch_writer

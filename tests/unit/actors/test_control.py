@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from loguru import logger
 
-from actors.control import Control, Terms
+from actors.control import Control
 from actors.messages import Describe, Held, Tick
 from actors.names import CONTROL, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
 from actors.remembered import Remembered
@@ -21,6 +21,7 @@ from actors.steering import (
     ResumeCredit,
     StoreAnswered,
 )
+from actors.terms import Terms
 from kora.domain.control import ClaimPermission, CommandStatus
 from kora.domain.cost import Ramp, Rung
 from kora.domain.refusal import Refusal
