@@ -255,7 +255,7 @@ class Worker(KoraActor):
 
     def _enforce_limits(self, agent: RunningAgent, now: float) -> None:
         reason = self._limits.end_of(agent, now)
-        if reason is not None:
+        if reason is not None and agent.outcome is None:
             agent.stop(reason)
 
     def _keep_patience(self, seconds: float) -> None:

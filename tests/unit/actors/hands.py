@@ -22,6 +22,8 @@ class Agent:
         self.lease = lease
         self.outcome = self.reason = self.ran_out_at = None
         self.asked = 0
+        self.was_turned_away = False
+        """it was not let begin an operation, so that its end without a word is none of its own"""
         self.cost_usd = (len(world.agents) + 1) / 100
         """what it tells of its cost: no two alike"""
 

@@ -70,9 +70,11 @@ def drained(world):
 
 def log_of_the_mirror(world):
     """What a StateHolder that never died has written: every step from where the last one led, along the table, and each
-    true of some moment between them. What is permitted moves it too, whatever is held.
+    true of some moment between them. What is permitted moves it too, whatever is held; and at the end of a pause it
+    says again what it was told last, which a Ledger that was struck may have had no time to correct.
     """
-    state, counts = PrimaryState.BOOTING, [0]
+    state, counts, before = PrimaryState.BOOTING, [0], None
+    was_active = False
     for entry in world.shelf.history:
         if isinstance(entry, int):
             counts.append(entry)
@@ -81,7 +83,11 @@ def log_of_the_mirror(world):
         assert source is state
         assert allowed(source, target)
         state = target
-        if source is not target and PrimaryState.PAUSED not in {source, target}:
-            assert any((count > 0) is (target is PrimaryState.ACTIVE) for count in counts), "ahead of the store"
-            counts = counts[-1:]
+        is_said_again = before is PrimaryState.PAUSED and was_active and target is PrimaryState.ACTIVE
+        before = source
+        if is_said_again or source is target or PrimaryState.PAUSED in {source, target}:
+            continue
+        was_active = target is PrimaryState.ACTIVE
+        assert any((count > 0) is was_active for count in counts), "ahead of the store"
+        counts = counts[-1:]
     assert state is world.mirrored()

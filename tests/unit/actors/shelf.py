@@ -184,7 +184,8 @@ class Handle:
             for agent in self.shelf.world.agents:
                 if agent.claim.key == settlement.key:
                     assert agent.outcome is not None, "given back while its agent runs"
-                    assert is_completed is (agent.reason is None), "an end that was reached is written as another"
+                    is_own_end = agent.reason is None and not agent.was_turned_away
+                    assert is_completed is is_own_end, "an end that was reached is written as another"
             row.attempt, row.over = None, is_completed
             row.ended.add(attempt)
             if settlement.cost_usd is not None:

@@ -272,6 +272,7 @@ class World:
             if answer.verdict is Verdict.DISPATCHED:
                 place = request.claim.work_attempt_id, request.sequence_within_attempt
                 assert place in self.shelf.operations, "answered before it was written"
+            agent.was_turned_away |= answer.verdict is Verdict.REFUSED
             heard.append(answer.verdict)
 
         agent.operations.submit(request, on_answer)
