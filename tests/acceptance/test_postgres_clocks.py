@@ -52,6 +52,7 @@ def test_an_hour_ahead_and_an_hour_behind_claim_nothing_twice_and_end_no_lease_e
             poller={"lease_seconds": LEASE_SECONDS, "poll_interval_seconds": 0.2},
             agent={"kind": "callable", "callable": "slow_callable:run", "command": None},
             workers={"count": 4},
+            boot={"clock_seconds": 2 * HOUR_SECONDS},
         )
         for number in range(2)
     ]

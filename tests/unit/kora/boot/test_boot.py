@@ -215,6 +215,7 @@ def test_a_reset_of_before_the_boot_does_not_count(home):
     act(home, lambda board: board.reset(reason="too early", who="ada"))
     with running(home) as runtime:
         until(runtime, lambda: state(runtime) == ("paused", ("substrate",)))
+    assert '"epoch": 1' in (home.folder / ".kora" / "known.json").read_text(), "nothing was adopted"
 
 
 def test_an_epoch_that_is_bumped_while_a_runtime_works_is_met_by_its_next_boot(home, monkeypatch):
