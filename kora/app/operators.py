@@ -71,15 +71,15 @@ class Operators:
         logging.listen(self.log.hear)
 
     @contextmanager
-    def booting(self, console: Console) -> Iterator[Callable[[], None]]:
-        """Meanwhile this console answers, after a moment, or as soon as what is handed out is called."""
+    def booting(self, console: Console) -> Iterator[None]:
+        """Meanwhile this console answers, if it takes longer than a moment."""
         with self._mutex:
             self._boots = True
         timer = threading.Timer(_MOMENT_SECONDS, self._serve_boot, (console,))
         timer.daemon = True
         timer.start()
         try:
-            yield lambda: self._serve_boot(console)
+            yield
         finally:
             timer.cancel()
             with self._mutex:

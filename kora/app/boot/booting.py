@@ -90,8 +90,8 @@ class Boot:
             signals=self._signals,
         )
         try:
-            with operators.booting(console) as serve:
-                results = self._tried(serve)
+            with operators.booting(console):
+                results = self._tried()
             self._conclusion = conclude(results)
             if self._conclusion.state is PrimaryState.STOPPED:
                 self._stop(results)
@@ -141,14 +141,13 @@ class Boot:
             raise AssertionError("nothing goes on before the store's epoch was looked at")
         return self._ground.steering
 
-    def _tried(self, serve: Callable[[], None]) -> tuple[GateResult, ...]:
+    def _tried(self) -> tuple[GateResult, ...]:
         terms = self._settings.boot
 
         def tell(now: Progress) -> None:
             before, self._progress = self._progress, now
             if now.failures and not before.failures and now.gate is not None:
                 self._degrade(frozenset({now.gate.reason}), GATE_FAILED)
-                serve()
             elif before.failures and not now.failures and now.results[-1].outcome is GateOutcome.PASSED:
                 self._degrade(frozenset(), GATE_PASSED)
 

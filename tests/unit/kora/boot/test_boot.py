@@ -209,6 +209,19 @@ def test_a_held_runtime_that_ends_is_held_again_by_its_next_boot(home):
     assert [(each["observed_epoch"], each["known_epoch"]) for each in observed] == [(2, 1)] * 2
 
 
+def test_after_a_reset_the_new_epoch_is_known_and_the_next_boot_is_like_any(home):
+    work_the_board(home)
+    act(home, lambda board: board.bump_epoch(reason="restored", who="ada"))
+    home.add(1)
+    with running(home) as runtime:
+        until(runtime, lambda: state(runtime) == ("paused", ("substrate",)))
+        act(home, lambda board: board.reset(reason="looked at", who="ada"))
+        until(runtime, lambda: statuses(home) == {"completed"})
+    assert '"epoch": 2' in (home.folder / ".kora" / "known.json").read_text()
+    with running(home) as runtime:
+        until(runtime, lambda: state(runtime) == ("ready", ()))
+
+
 def test_a_reset_of_before_the_boot_does_not_count(home):
     work_the_board(home)
     act(home, lambda board: board.bump_epoch(reason="restored", who="ada"))
