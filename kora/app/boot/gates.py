@@ -12,7 +12,7 @@ from loguru import logger
 
 from kora.app import assembly
 from kora.app.boot import credentials
-from kora.app.boot.known import GO_ON, Known, Memory, fault
+from kora.app.boot.known import GO_ON, Known, Memory, fault, workspace_chain
 from kora.clock import from_us
 from kora.domain import gates
 from kora.domain.cost import MICRO_USD
@@ -220,11 +220,17 @@ class Ground:
         return self._read(lambda reader: reader.steering())
 
     def _recalled(self) -> Known | None:
-        """What was known of this store, if anything was. What was known of another one is no more to be known."""
+        """What was known of this store, wherever it stands by now; None if nothing was, or it is no relative of that.
+
+        A backup is often restored to another place, and a board copied to one: its chains tell.
+        """
         known = self._memory.recall()
         if known is None:
             return None
         store, workspace = self._opened.url, self._settings.runtime.workspace
+        if known.store != store and known.workspace_id == workspace and self._has_chains_of(known):
+            # A copy may have given its events other places in the order of arrival.
+            return known.model_copy(update={"store": store, "newest": None})
         if (known.store, known.workspace_id) != (store, workspace):
             logger.warning(
                 "{}: is about workspace {} of {}; nothing is known of workspace {} of {}, and it is taken as it is",
@@ -243,6 +249,11 @@ class Ground:
             )
             return None
         return known
+
+    def _has_chains_of(self, known: Known) -> bool:
+        """Whether the store has a chain of any runtime that is known: their ids are nobody else's."""
+        of_runtimes = [each for each in known.chain_ids if each != workspace_chain(known.workspace_id)]
+        return bool(self._read(lambda reader: reader.heads(of_runtimes)))
 
 
 def _apart(moment: datetime, before: datetime, after: datetime) -> float:

@@ -184,6 +184,30 @@ def test_what_was_known_of_another_store_is_no_more_to_be_known(home, said):
     assert [line for line in said if "paused" in line] == []
 
 
+@pytest.mark.parametrize("bumped", [True, False])
+def test_a_backup_that_is_restored_to_another_place_is_met_paused_too(home, bumped):
+    home.add(1)
+    work_the_board(home)
+    copied(home.folder / "kora.db", home.folder / "other.db")
+    home.add(1)
+    work_the_board(home)
+    home.configure(runtime={"store": "sqlite:///other.db"})
+    if bumped:
+        act(home, lambda board: board.bump_epoch(reason="restored", who="ada"))
+    with running(home) as runtime:
+        until(runtime, lambda: state(runtime) == ("paused", ("substrate",)))
+
+
+def test_a_board_that_was_moved_as_it_was_is_known_again(home, said):
+    home.add(1)
+    work_the_board(home)
+    copied(home.folder / "kora.db", home.folder / "other.db")
+    home.configure(runtime={"store": "sqlite:///other.db"})
+    work_the_board(home)
+    assert [line for line in said if line.startswith("WARNING")] == []
+    assert "other.db" in (home.folder / ".kora" / "known.json").read_text()
+
+
 def test_a_store_put_back_under_a_running_runtime_is_found_and_pauses_it(home, said, monkeypatch):
     monkeypatch.setattr(keeping, "KEEP_SECONDS", 0.05)
     home.add(1)
