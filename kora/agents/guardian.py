@@ -94,8 +94,8 @@ class Guardian:
             elif self._terminating_since is not None:
                 proc.terminate_all(os.getpid(), self._told)
             self._wait()
-        self._keep_unread()
         self._say(self._report().dump())
+        self._await_takeover()
 
     def _start(self) -> None:
         self._faults, fault_writer = os.pipe2(os.O_CLOEXEC)
@@ -153,9 +153,25 @@ class Guardian:
                 self._begin_to_end(EndedBy.KILL)
                 self._killing = True
 
+    def _await_takeover(self) -> None:
+        """Stay until the runtime has taken in all that the agent has printed, or is gone and never will."""
+        if not self._kept:
+            return
+        poll = select.poll()
+        # The other end's closing is told of without being asked for.
+        poll.register(self._lifeline, 0)
+        poll.poll()
+        self._keep_unread()
+
+    def _is_runtime_gone(self) -> bool:
+        """Whether nobody has the lifeline's other end; one that only tells nothing any more may still read the pipe."""
+        poll = select.poll()
+        poll.register(self._lifeline, 0)
+        return any(flags & select.POLLHUP for _, flags in poll.poll(0))
+
     def _keep_unread(self) -> None:
         """Once the runtime is gone, put into the file what is in the pipe, behind what the runtime has put there."""
-        if not self._orphaned or not self._kept:
+        if not self._kept or not self._is_runtime_gone():
             return
         pipe, file = self._kept
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +15,8 @@ from kora.cli.invocation import Invocation, invocation
 from kora.cli.money import usd
 from kora.cli.output import plain_document, say
 from kora.cli.spans import moment_before, span
+from kora.cli.spending import Spending
+from kora.domain.cost import Rung
 
 if TYPE_CHECKING:
     from kora.store.views import BoardReport, TicketLine
@@ -23,6 +25,7 @@ _DONE: Final = "completed"
 _FAILED: Final[tuple[str, ...]] = ("failed_terminal", "failed_retryable")
 _BLOCKED: Final = "blocked_needs_operator"
 _RUNTIMES_SHOWN: Final = 10
+_RUNG_STYLES: Final = {Rung.WARN_75: "yellow", Rung.DOWNSHIFT_90: "yellow", Rung.HARD_STOP_100: "red"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,20 +72,23 @@ def report(
     except ValueError as error:
         raise typer.BadParameter(str(error), ctx=context, param_hint="--since") from None
     call = invocation(context)
-    with call.reader() as reader:
+    settings = call.settings()
+    with call.reader(settings) as reader:
         found = reader.report(start)
+        spending = Spending(reader.steering().pool, settings.cost)
     if as_json:
-        plain_document(found)
+        plain_document(asdict(found) | {"cost": spending.document(found)})
     elif not any(found.tickets_by_status.values()) and not any(found.attempts_by_resolution.values()):
         say(f"nothing to report: the board is empty, and nothing was attempted since {_local(found.since)}")
     else:
-        _print(list(_page(found, call)))
+        _print(list(_page(found, spending, call)))
 
 
-def _page(found: BoardReport, call: Invocation) -> Iterator[Section]:
+def _page(found: BoardReport, spending: Spending, call: Invocation) -> Iterator[Section]:
     heading = f"Since {_local(found.since)} ({span((found.now - found.since).total_seconds())})"
     yield Section(heading, _happened(found))
     yield Section("The board now", _board(found))
+    yield Section("Cost", list(_cost(found, spending)))
     if found.needs_a_person_count:
         rows = [row for line in found.needs_a_person for row in _needs(line, call)]
         left = found.needs_a_person_count - len(found.needs_a_person)
@@ -113,6 +119,12 @@ def _happened(found: BoardReport) -> list[Row]:
     rows.append(Row("added", _number(found.tickets_added, "ticket")))
     rows.append(Row("spent", f"{usd(found.cost_usd)}, {span(found.worked_seconds)} of work"))
     return rows
+
+
+def _cost(found: BoardReport, spending: Spending) -> Iterator[Row]:
+    yield Row("pool", spending.said(), _RUNG_STYLES.get(spending.rung, ""))
+    for line, why in spending.stopped(found):
+        yield Row("stopped", f"{line.ticket_title}: {usd(line.cost_usd)}; {why}", "red")
 
 
 def _board(found: BoardReport) -> list[Row]:

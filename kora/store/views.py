@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -104,6 +104,8 @@ class TicketLine:
     """the sum of its ended attempts"""
     cost_usd: float
     last_summary: str | None
+    failure_count_by_reason: Mapping[str, int] = field(default_factory=dict, compare=False)
+    """the ticket's; unlike the rest it does not follow from the event log alone"""
 
 
 @dataclass(frozen=True, slots=True)

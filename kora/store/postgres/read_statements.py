@@ -100,7 +100,8 @@ ORDER BY e.seq LIMIT $6
 )
 
 _LINE: Final = """
-SELECT ticket_id, ticket_title, sea_status, work_attempt_count, worked_us, cost_micro_usd, last_summary
+SELECT ticket_id, ticket_title, sea_status, work_attempt_count, worked_us, cost_micro_usd, last_summary,
+       failure_count_by_reason::text
 FROM kora.tickets
 """
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from kora.clock import MICROSECONDS, from_us, to_us
 from kora.domain.resolution import Resolution
 from kora.domain.ticket import TRIED_AGAIN, QueueState, Status
@@ -154,7 +156,7 @@ def _lines(connection: Connection, statement: str, workspace_id: str, at_most: i
 
 
 def _line(row: tuple[Any, ...]) -> TicketLine:
-    ticket_id, title, status, attempts, worked_us, cost_micro_usd, summary = row
+    ticket_id, title, status, attempts, worked_us, cost_micro_usd, summary, counts = row
     return TicketLine(
         ticket_id=ticket_id,
         ticket_title=title,
@@ -163,4 +165,5 @@ def _line(row: tuple[Any, ...]) -> TicketLine:
         worked_seconds=worked_us / MICROSECONDS,
         cost_usd=cost_micro_usd / _MICRO_USD,
         last_summary=summary,
+        failure_count_by_reason=orjson.loads(counts),
     )

@@ -47,7 +47,8 @@ WHERE workspace_id = ? AND resolution = ? AND minute >= ?
 # Tickets worth naming
 
 _LINE: Final = """
-SELECT ticket_id, ticket_title, sea_status, work_attempt_count, worked_us, cost_micro_usd, last_summary FROM tickets
+SELECT ticket_id, ticket_title, sea_status, work_attempt_count, worked_us, cost_micro_usd, last_summary,
+       failure_count_by_reason FROM tickets
 """
 
 FOR_A_PERSON: Final = f"""

@@ -116,3 +116,18 @@ def test_the_agent_does_not_hold_the_runtime_s_lock(runtime, lock_path):
     process.kill()
     psutil.wait_procs([spawner], timeout=WAIT_SECONDS)
     wait_for_exclusive_lock(lock_path)
+
+
+def test_what_an_agent_told_that_ended_by_itself_is_left_though_its_runtime_dies_before_it_reads_it(
+    runtime, leash, lock_path, tmp_path
+):
+    ends = sh(f'exec 9>"$1"; echo up >&9; {FREEZES}; echo "$2"; exit 0', str(leash.path), COST % 1.25, "", "@")
+    process, _, spawner = runtime(ends)
+    leash.wait_for(1)
+    leash.wait_until_free()
+    # The guardian has said how it went, and nobody heard.
+    psutil.wait_procs([each for each in spawner.children(recursive=True) if each.name() == "sh"], WAIT_SECONDS)
+    process.kill()
+    wait_for_exclusive_lock(lock_path)
+    [left] = left_by(tmp_path, "runtime-1")
+    assert told_in(CommandSettings(ends, tmp_path), left.unheard) == 1.25

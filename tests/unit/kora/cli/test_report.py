@@ -3,10 +3,12 @@
 import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 
 from kora.config import SHIPPED
+from kora.domain.cost import Pool
 from kora.store.views import BoardReport, Presence, TicketLine
 from tests.unit.kora.cli.conftest import plain
 from tests.unit.kora.cli.test_fleet import RUNTIME, seen
@@ -60,6 +62,9 @@ class Night:
         self.asked.append(since)
         return self.found
 
+    def steering(self):
+        return SimpleNamespace(pool=Pool(202607, 150_000_000, 2_500_000, None, 0.0))
+
 
 PROGRAM = "kora-actors"
 
@@ -82,6 +87,9 @@ Since 2026-07-03 09:30 (1 d)
 The board now
   tickets  38 completed, 10 assigned, 1 blocked_needs_operator, 1 failed_terminal
   blocked  1 by a failure, until a person decides; 4 by other tickets that are not completed
+
+Cost
+  pool  152.50 USD of 200.00 USD spent (76.2 %): warn_75
 
 Needs a person: 22
   blocked_needs_operator  ticket 0: one two
@@ -194,8 +202,30 @@ def test_the_page_for_programs_has_every_field(kora, reads):
         "worked_seconds": 61.0,
         "cost_usd": 0.0,
         "last_summary": "one\ntwo",
+        "failure_count_by_reason": {},
     }
-    assert list(page) == list(BoardReport.__dataclass_fields__)
+    assert list(page) == [*BoardReport.__dataclass_fields__, "cost"]
+
+
+def test_tickets_that_were_stopped_for_their_cost_or_for_failing_are_named_with_it(kora, reads, here):
+    config = here / "supervisor.toml"
+    config.write_text(config.read_text() + "\n[cost]\npool_usd = 0\nticket_usd = 10\n")
+    blocked = line(0, "blocked_needs_operator", 4, cost_usd=10.5)
+    attempts = line(1, "blocked_needs_operator", 10, cost_usd=9.5)
+    given_up = line(2, "failed_terminal", 3, cost_usd=3.0, failure_count_by_reason={"over_limits": 2, "agent_exit": 1})
+    said_so = line(3, "failed_terminal", 1, cost_usd=12.0, failure_count_by_reason={"agent_exit": 1})
+    night = replace(NIGHT, needs_a_person=(blocked, attempts, given_up, said_so))
+    reads(Night(night))
+
+    out = kora("report").out
+    assert "  pool     152.50 USD spent, of no limit\n" in out
+    assert [each for each in out.splitlines() if each.startswith("  stopped")] == [
+        "  stopped  ticket 0: 10.50 USD; its attempts may cost 10.00 USD (cost.ticket_usd)",
+        "  stopped  ticket 2: 3.00 USD; it failed 3 times, 2 of them over an attempt's budget or turns",
+    ]
+    cost = kora("report", "--json").document["cost"]
+    assert (cost["pool_usd"], cost["spent_usd"], cost["rung"]) == (0, 152.5, "normal")
+    assert [(each["ticket_id"], each["cost_usd"]) for each in cost["stopped"]] == [(IDS[0], 10.5), (IDS[2], 3.0)]
 
 
 def test_a_real_board_reports_what_was_added(kora):
