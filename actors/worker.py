@@ -250,6 +250,8 @@ class Worker(KoraActor):
         name = None if claim.ticket.agent else self._downshift(self._limits.bounds.rung, claim.ticket)
         if name is not None:
             self._endings.named[claim.key.work_attempt_id] = name
+            rung, key = self._limits.bounds.rung, claim.key
+            logger.info("{}: agents.{} does it", rung, name, ticket=key.ticket_id, attempt=key.work_attempt_id)
             claim = claim._replace(ticket=claim.ticket.model_copy(update={"agent": name}))
         return self._agent.start(claim, lease, on_end, self._post.desk)
 
