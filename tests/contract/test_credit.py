@@ -2,6 +2,8 @@
 
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -229,6 +231,27 @@ def test_during_a_ramp_one_claim_is_made_an_interval_over_all_runtimes(*, runtim
     clock.advance(20)
     assert len(runtime.claim(3)) == 3
     assert reader.steering().pool.ramp_seconds == 0
+
+
+def test_for_the_whole_hour_of_a_ramp_no_two_claims_are_closer_than_its_interval_whoever_asks(
+    *, store, start, add, board, clock
+):
+    add(200)
+    board.refresh_credit(RAMP, who="ada")
+    fleet = [start(store, f"runtime-{number}") for number in range(4)]
+    rng, began, claimed_at = Random(1), clock.us, []
+    while (clock.us - began) / 1_000_000 < RAMP.seconds:
+        # Whoever asks is as greedy as can be, with leases that outlast the hour.
+        asked = rng.choice(fleet).turn(claim=ClaimOrder(10, 7_200.0))
+        claimed_at += [clock.us] * len(asked.claims)
+        clock.advance(rng.choice([1, 7, 15, 22]))
+    gaps = [later - earlier for earlier, later in pairwise(claimed_at)]
+    assert min(gaps) >= RAMP.interval_seconds * 1_000_000
+    assert 75 < len(claimed_at) <= 120, "nor is anybody kept waiting for longer"
+    clock.advance(RAMP.interval_seconds)
+    assert sum(len(each.claim(10, 7_200.0)) for each in fleet) == 40
+    for each in fleet:
+        each.writer.close()
 
 
 def test_a_paced_claim_that_finds_nothing_keeps_nobody_waiting(runtime, other, add, board):
