@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -91,57 +91,85 @@ def build(
         AgentError: a callable cannot be loaded.
     """
     executor, deadlines = Executor(), Deadlines(time_source)
-    git = Git(containment, time_source)
+    making = _Making(
+        containment, state_dir, meters, time_source, watch, executor, deadlines, Git(containment, time_source)
+    )
+    agents = Agents(making.agent, meters=meters, executor=executor, deadlines=deadlines, time_source=time_source)
+    agents.adopt(default, named, meters.caps)
+    return agents
 
-    def made(spec: Spec) -> Agent:
+
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """What agents are made with."""
+
+    containment: Containment
+    state_dir: Path
+    meters: Meters
+    time_source: TimeSource
+    watch: Watcher | None
+    executor: Executor
+    deadlines: Deadlines
+    git: Git
+
+    def agent(self, spec: Spec) -> Agent:
+        """The agent of these settings, in the place that they ask for."""
         if isinstance(spec, CallableSettings) or spec.workspace == "shared":
-            return at(spec)
+            return self._checked(spec)
         return WorkspacedAgent(
-            lambda folder: at(replace(spec, workdir=folder)),
+            lambda folder: self._checked(replace(spec, workdir=folder)),
             spec.workspace,
             repository=spec.workdir,
-            git=git,
+            git=self.git,
             timeout_seconds=spec.timeout_seconds,
             stall_seconds=spec.stall_seconds,
-            state_dir=state_dir,
-            time_source=time_source,
+            state_dir=self.state_dir,
+            time_source=self.time_source,
         )
 
-    def at(spec: Spec) -> Agent:
+    def _checked(self, spec: Spec) -> Agent:
         """The agent that runs in `workdir` itself, with its check."""
-        inner: Agent
-        match spec:
-            case CommandSettings():
-                inner = CommandAgent(spec, containment, state_dir=state_dir, meters=meters, time_source=time_source)
-            case CodingSettings():
-                inner = CodingAgent(
-                    spec, containment, state_dir=state_dir, meters=meters, time_source=time_source, watch=watch
-                )
-            case CallableSettings():
-                inner = CallableAgent(
-                    spec,
-                    state_dir=state_dir,
-                    meters=meters,
-                    time_source=time_source,
-                    executor=executor,
-                    deadlines=deadlines,
-                )
         if not spec.verify:
-            return inner
+            return self._bare(spec)
         return VerifiedAgent(
-            inner,
+            self._bare(spec),
             spec.verify,
             workdir=spec.workdir,
             env_allow=spec.env_allow,
             grace_seconds=spec.grace_seconds,
-            containment=containment,
-            state_dir=state_dir,
-            time_source=time_source,
+            containment=self.containment,
+            state_dir=self.state_dir,
+            time_source=self.time_source,
         )
 
-    agents = Agents(made, meters=meters, executor=executor, deadlines=deadlines, time_source=time_source)
-    agents.adopt(default, named, meters.caps)
-    return agents
+    def _bare(self, spec: Spec) -> Agent:
+        match spec:
+            case CommandSettings():
+                return CommandAgent(
+                    spec,
+                    self.containment,
+                    state_dir=self.state_dir,
+                    meters=self.meters,
+                    time_source=self.time_source,
+                )
+            case CodingSettings():
+                return CodingAgent(
+                    spec,
+                    self.containment,
+                    state_dir=self.state_dir,
+                    meters=self.meters,
+                    time_source=self.time_source,
+                    watch=self.watch,
+                )
+            case CallableSettings():
+                return CallableAgent(
+                    spec,
+                    state_dir=self.state_dir,
+                    meters=self.meters,
+                    time_source=self.time_source,
+                    executor=self.executor,
+                    deadlines=self.deadlines,
+                )
 
 
 def told_in(spec: Spec, printed: bytes) -> float | None:
