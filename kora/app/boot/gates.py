@@ -232,7 +232,7 @@ class Ground:
             # A copy may have given its events other places in the order of arrival.
             return known.model_copy(update={"store": store, "newest": None})
         if (known.store, known.workspace_id) != (store, workspace):
-            logger.warning(
+            logger.info(
                 "{}: is about workspace {} of {}; nothing is known of workspace {} of {}, and it is taken as it is",
                 self._memory.path,
                 known.workspace_id,
