@@ -200,8 +200,10 @@ class Handle:
         if mark.status is CommandStatus.ENFORCED and any(
             command.command_id == mark.command_id and command.level > 1 for command in steered.open
         ):
-            # But for one whose guardian has just ended its agent, which nobody works on any more.
-            assert self.shelf.world.held() == set(), "enforced, it is said, with claims in hand"
+            # One whose lease ran out is nobody's: its agent's guardian has ended it, and it is to be swept.
+            ran_out = {agent.claim.key for agent in self.shelf.world.agents if agent.ran_out_at is not None}
+            held = {row.key for row in self.shelf.held()} - ran_out
+            assert held == set(), "enforced, it is said, with claims in hand"
         steered.mark(mark)
 
     def _sweep(self, result):
