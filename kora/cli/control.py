@@ -219,7 +219,7 @@ def _told(command: Command, reader: Reader, where: str) -> dict[str, object]:
         "watcher": watcher(steering.watcher_seen_seconds),
         "runtimes": progress_of(command, names_of(fleet)) or "none is there",
     }
-    # Who was not seen for so long is not waited for, but may be frozen, its agents at work until their leases end.
+    # Who was not seen for so long may be frozen, and its agents at work until their leases end.
     if silent := [described(each) for each in fleet if each.state == _SILENT]:
         said["silent"] = "\n".join(silent)
     if holds is not None and holds.command_id != command.command_id:

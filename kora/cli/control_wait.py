@@ -10,7 +10,7 @@ from kora.cli.control_view import names_of, progress_of
 from kora.cli.following import pause
 from kora.cli.output import complain, say
 from kora.cli.spans import span
-from kora.domain.control import CommandStatus
+from kora.domain.control import CommandStatus, StopLevel
 
 if TYPE_CHECKING:
     from kora.domain.control import Command
@@ -47,7 +47,7 @@ def verdict(command: Command, seconds: float, *, tell: Callable[[str], None] = s
             tell("nothing is left to be stopped: its runtimes were gone before they had enforced it")
             return 0
         case CommandStatus.FAILED:
-            complain("failed: see what is left with `claims`, and stop it with `control stop 4`")
+            complain(f"failed: see what is left with `claims`; {_harder(command)}")
         case CommandStatus.ESCALATED:
             complain(f"escalated: command {command.escalated_by} of level 4 has taken its place")
         case CommandStatus.SUPERSEDED:
@@ -56,11 +56,14 @@ def verdict(command: Command, seconds: float, *, tell: Callable[[str], None] = s
             tell("no runtime is there: nothing is to be waited for")
             return 0
         case _:
-            complain(
-                f"not enforced within {span(seconds)}; it goes on: follow it with `control list`, or stop harder with "
-                "`control stop 4`"
-            )
+            complain(f"not enforced within {span(seconds)}; it goes on, see `control list`; {_harder(command)}")
     return 1
+
+
+def _harder(command: Command) -> str:
+    if command.level >= StopLevel.EXTERNAL_KILL:
+        return "what does not end by itself, `kill -9` ends: `status --fleet` has its machine and process"
+    return "`control stop 4` stops harder"
 
 
 def _is_over(command: Command) -> bool:

@@ -145,7 +145,7 @@ def test_a_runtime_that_is_not_seen_any_more_and_holds_claims_is_named(kora, her
 
     told = said(kora("control", "stop", "3", "--reason", "r").out)
 
-    assert told["runtimes"] == "none is there"
+    assert told["runtimes"] == "ship/4711 created"
     assert re.fullmatch(rf"ship/4711, {SHIP}, seen 1 min( \d s)? ago, 1 claim", told["silent"])
 
 

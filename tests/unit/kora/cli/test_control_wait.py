@@ -70,7 +70,7 @@ def superseded(ship):
 @pytest.mark.parametrize(
     ("end", "told"),
     [
-        (failed, "failed: see what is left with `claims`, and stop it with `control stop 4`"),
+        (failed, "failed: see what is left with `claims`; `control stop 4` stops harder"),
         (escalated, "escalated: command "),
         (superseded, "superseded: a reset has cleared it"),
     ],
@@ -112,11 +112,13 @@ def test_where_no_runtime_is_there_nothing_is_waited_for(kora, meanwhile):
     assert (done.code, done.out.splitlines()[-1]) == (0, "no runtime is there: nothing is to be waited for")
 
 
-def test_one_waits_no_longer_than_one_has_said(kora, ship):
-    done = kora("control", "stop", "3", "--reason", "r", "--wait", "--timeout", "0")
+@pytest.mark.parametrize(("level", "harder"), [("3", "`control stop 4` stops harder"), ("4", "`kill -9` ends")])
+def test_one_waits_no_longer_than_one_has_said(kora, ship, level, harder):
+    done = kora("control", "stop", level, "--reason", "r", "--wait", "--timeout", "0")
 
     assert done.code == 1
     assert "not enforced within 0.0 s" in done.err
+    assert harder in done.err
 
 
 def test_for_programs_a_stop_is_one_document_as_it_stands_at_the_end(kora, ship, meanwhile):
