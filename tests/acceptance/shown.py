@@ -60,6 +60,7 @@ _LOOSE = (
     (re.compile(r"\b\d+(\.\d+)? (s|min|h|d)( \d+ (s|min|h))?\b"), "<span>"),
     (re.compile(r"\b[0-9a-f]{8}\b"), "<short id>"),
     (re.compile(rf"\b{HOST}[/\t]\d+"), f"{HOST}/<pid>"),
+    (re.compile(r"^process +\d+,"), "process <pid>,"),
     # How many events there are depends on how often the mirror saw a change.
     (re.compile(r'("(?:pid|seq|chain_seq|events)": ?)\d+\b'), r"\1<number>"),
     (re.compile(r"^\d+(?=\t<time>)"), "<number>"),
