@@ -45,9 +45,10 @@ class Runtime(Section):
         description="how long what an agent printed is kept with its attempt, and a workspace in which none completed "
         "its ticket",
     )
-    tick_seconds: Annotated[float, Field(ge=0.01, le=2, allow_inf_nan=False)] = Field(
+    tick_seconds: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] = Field(
         1.0,
-        description="how often the clock ticks, at least: oftener where a short heartbeat or poll interval needs it",
+        description="how often the clock ticks, and STOP commands are looked for, at least: oftener where a short heartbeat "
+        "or poll interval needs it",
     )
 
 

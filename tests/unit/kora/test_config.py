@@ -299,7 +299,7 @@ def test_an_unknown_key_that_resembles_nothing_gets_the_known_ones(write):
         ('[runtime]\nworkspace = "a\\u0007"\n' + AGENT, "runtime.workspace: must consist of printable characters"),
         (f'[runtime]\nworkspace = "{"w" * 201}"\n' + AGENT, "runtime.workspace: must have at most 200 characters"),
         ('[runtime]\nstore = "sqlite:///:memory:"\n' + AGENT, "runtime.store: must be sqlite:///FILE: a database in"),
-        ("[runtime]\ntick_seconds = 2.5\n" + AGENT, "runtime.tick_seconds: must be less than or equal to 2, not 2.5"),
+        ("[runtime]\ntick_seconds = 2.5\n" + AGENT, "runtime.tick_seconds: must be less than or equal to 1, not 2.5"),
         ("[workers]\ncount = 0\n" + AGENT, "workers.count: must be greater than or equal to 1, not 0"),
         ("[workers]\ncount = 1001\n" + AGENT, "workers.count: must be less than or equal to 1000, not 1001"),
         ("[workers]\ncount = 4.0\n" + AGENT, "workers.count: must be a whole number, not 4.0"),
