@@ -49,7 +49,7 @@ def rehearse(seed: int) -> tuple[Served, list[tuple[float, str]]]:
     return served, rehearsal.trace
 
 
-for seed in (1, 2):
+for seed in (2, 3):
     print(f"seed {seed}:", *(f"{dish} after {seconds:g} seconds" for seconds, dish in rehearse(seed)[0]), sep="\n    ")
 print("the same seed, the same trace:", rehearse(2) == rehearse(2))
 print("a hundred seeds:", dict(Counter(" before ".join(dish for _, dish in rehearse(seed)[0]) for seed in range(100))))

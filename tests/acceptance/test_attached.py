@@ -24,7 +24,7 @@ def client_of(home):
 
 def answers(home):
     try:
-        return client_of(home).get("/ping") is not None
+        return client_of(home).get("/status")["boot"] is None
     except NoRuntimeError:
         return False
 

@@ -64,7 +64,7 @@ def test_the_transitions_stand_in_the_event_log_between_the_claims_own_events(ho
     work_the_board(home)
     types = [event["event_type"] for event in home.events() if not event["event_type"].startswith("kora.operator")]
     transitioned = "kora.operational_state.transitioned"
-    assert types == [transitioned, CLAIM_EVENTS[0], transitioned, *CLAIM_EVENTS[1:], transitioned]
+    assert types == ["kora.boot.ready", transitioned, CLAIM_EVENTS[0], transitioned, *CLAIM_EVENTS[1:], transitioned]
     payloads = [event["payload"] for event in home.events() if event["event_type"] == transitioned]
     assert [(p["from_primary_state"], p["to_primary_state"], p["trigger"]) for p in payloads] == [BOOT, *CYCLE]
     assert payloads[1] | {"claim_permission": "normal", "degradation_reasons": []} == payloads[1]
