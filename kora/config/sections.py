@@ -47,8 +47,8 @@ class Runtime(Section):
     )
     tick_seconds: Annotated[float, Field(ge=0.01, le=1, allow_inf_nan=False)] = Field(
         1.0,
-        description="how often the clock ticks, and STOP commands are looked for, at least: oftener where a short heartbeat "
-        "or poll interval needs it",
+        description="how often the clock ticks and STOP commands are looked for, at least: oftener where a short "
+        "heartbeat or poll interval needs it",
     )
 
 

@@ -22,7 +22,7 @@ from kora.errors import StoreUnavailableError, StoreUnreachableError
 from kora.store.postgres.bare import ANSWER_SECONDS, Waiting, steps
 from kora.store.postgres.board_statements import OPEN_CHAIN
 from kora.store.postgres.circuit import Circuit
-from kora.store.postgres.errors import translate, translated
+from kora.store.postgres.errors import translate, translated, turned_away
 from kora.store.sql.place import Cursor, Mark
 
 LOCK_SECONDS: Final = 1.0
@@ -86,6 +86,7 @@ class PostgresConnection:
         self._outcome_seconds = OUTCOME_SECONDS + more
         self._circuit = Circuit(least_seconds=PAUSE_LEAST_SECONDS, most_seconds=PAUSE_MOST_SECONDS)
         self._bare: Waiting | None = None
+        self._was_let_in = False
         self._xact_id: str | None = None
         self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
         self._is_committing = False
@@ -252,7 +253,10 @@ class PostgresConnection:
             self._bare = Waiting.opened(self.conninfo, self._answer_seconds)
         except psycopg.Error as error:
             self._circuit.failed()
+            if self._was_let_in and (waits := turned_away(error, self._name)) is not None:
+                raise waits from error
             self._raise(error)
+        self._was_let_in = True
         self._circuit.succeeded()
         return self._bare
 

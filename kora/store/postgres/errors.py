@@ -83,6 +83,8 @@ _MEANINGS: Final[dict[type[StoreError], dict[str, str]]] = {
     StoreUnusableError: _UNUSABLE,
 }
 
+_CREDENTIALS: Final = frozenset({"28P01", "28000"})
+
 _OUT_OF_REACH: Final = ("08", "57P", "53", "58")
 """classes of SQLSTATE: the connection, a server that comes or goes, its resources, its system"""
 
@@ -99,6 +101,14 @@ def translate(error: psycopg.Error, name: str) -> StoreError | None:
     if isinstance(error, errors.InFailedSqlTransaction | psycopg.InterfaceError):
         return StoreUnavailableError(f"{name}: the connection was lost in the middle of a change ({said})")
     return None
+
+
+def turned_away(error: psycopg.Error, name: str) -> StoreUnreachableError | None:
+    """What it means to one who was let in before: its credentials are being changed. None for any other error."""
+    if (error.sqlstate or _state_said(error)) not in _CREDENTIALS:
+        return None
+    known = translate(error, name)
+    return StoreUnreachableError(f"{known}; it let this program in before, and is tried again")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from tests.unit.kora.store.postgres.fleet import (
     new_store,
 )
 
+END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename"
 CONNECTIONS, RESERVED = 12, 3
 """RESERVED are for superusers"""
 
@@ -133,3 +134,27 @@ def test_a_database_that_is_dropped_under_a_runtime_is_for_a_person(postgres, ro
         with pytest.raises(StoreUnusableError, match="has no such database; create it, or name another") as told:
             runtime.claim()
         assert len(str(told.value).splitlines()) == 1
+
+
+def test_whoever_was_let_in_before_waits_while_its_credentials_are_changed(own_server):
+    store = new_store(own_server)
+    with closing(Runtime(store, "runtime-1")) as runtime:
+        own_server.execute(f"ALTER ROLE {ROLE} NOLOGIN")
+        own_server.execute(f"{END_SESSIONS} = '{ROLE}'")
+        with pytest.raises(StoreUnavailableError, match=r"does not let this role in.*is tried again"):
+            until_it_is_refused(runtime.claim)
+        with pytest.raises(StoreUnusableError, match="does not let this role in"):
+            Runtime(store, "runtime-2")
+        own_server.execute(f"ALTER ROLE {ROLE} LOGIN")
+        assert until_it_works(runtime.claim) == []
+
+
+def until_it_is_refused(do):
+    """What it raises once the connection that was lost is to be made anew; bounded by tries."""
+    for _ in range(100_000):
+        try:
+            do()
+        except StoreUnavailableError as error:
+            if "tried again in" not in str(error):
+                raise
+    raise AssertionError("it is not refused")
