@@ -29,6 +29,7 @@ from actors.verdicts import lines
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
 from kora.domain.cost import MICRO_USD, Rung, month_of
 from kora.domain.permit import Grounds, Verdict, judge
+from kora.domain.state import COST_PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,7 +57,8 @@ class Control(KoraActor):
     Sends: `Permission` to the Poller, `Bounds` to every Worker, `Standing` to the StateHolder, `MarkCommands` and
     `ResumeCredit` to the Ledger, `EndRuntime` to the runtime.
     Owns: a reading handle.
-    On restart: reads again; how the boot ended and which providers refuse is kept for it (`Remembered`).
+    On restart: reads again; what was read last, how the boot ended, which providers refuse, and that it is paused for
+    cost, is kept for it (`Remembered`).
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Control(KoraActor):
         time_source: TimeSource,
     ) -> None:
         super().__init__(seat)
-        self._lookout = Lookout(open_reader)
+        self._lookout = Lookout(open_reader, remembered)
         self._gate = gate
         self._holder = holder
         self._workers = workers
@@ -201,7 +203,8 @@ class Control(KoraActor):
             is_paused=self._gate.is_paused(),
             is_booting=booted is None,
             rung=self._rung,
-            holds_claims=not self._is_at_rest(),
+            # Nothing can be held in a pause for cost, though a new Control, or a new Ledger, has yet to say so.
+            holds_claims=not (self._is_at_rest() or self._remembered.rests_for_cost),
             refused=refusals.reasons(now),
             probes=refusals.probes(now),
         )
@@ -224,6 +227,10 @@ class Control(KoraActor):
         if steering is not None:
             self._note(steering, asked_at)
         verdict = judge(self._grounds(asked_at))
+        if not verdict.ends_for_cost:
+            self._remembered.rests_for_cost = False
+        elif verdict.trigger == COST_PAUSED:
+            self._remembered.rests_for_cost = True
         self._count += 1
         version = (self.seat.generation, self._count)
         if verdict.permission is not ClaimPermission.NONE:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
+from actors.remembered import Reading
 from kora.domain.control import StopLevel
 from kora.domain.cost import Rung, rung
 from kora.domain.ticket import Status
@@ -14,6 +15,7 @@ from kora.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from actors.remembered import Remembered
     from kora.domain.control import Command
     from kora.store.port import Reader
     from kora.store.steering import Steering
@@ -25,15 +27,29 @@ _COMMANDS_READ: Final = 100
 class Lookout:
     """The eyes of Control, on its own thread. What cannot be read leaves what was read before."""
 
-    def __init__(self, open_reader: Callable[[], Reader]) -> None:
+    def __init__(self, open_reader: Callable[[], Reader], remembered: Remembered) -> None:
         self._open_reader = open_reader
+        self._remembered = remembered
         self._reader: Reader | None = None
         self.is_readable = True
-        self.steering: Steering | None = None
-        """None before the first that could be read"""
-        self.open_commands: Sequence[Command] = ()
-        """every command that stands open, of the same moment"""
-        self.read_at = 0.0
+
+    @property
+    def steering(self) -> Steering | None:
+        """What was read last, by whichever Control; None before the first that could be read."""
+        reading = self._remembered.reading
+        return None if reading is None else reading.steering
+
+    @property
+    def open_commands(self) -> Sequence[Command]:
+        """Every command that stood open at the same moment."""
+        reading = self._remembered.reading
+        return () if reading is None else reading.open_commands
+
+    @property
+    def read_at(self) -> float:
+        """When that was; on the boot clock."""
+        reading = self._remembered.reading
+        return 0.0 if reading is None else reading.read_at
 
     @property
     def command(self) -> Command | None:
@@ -63,8 +79,8 @@ class Lookout:
             return False
         if not self.is_readable:
             logger.info("what steers this runtime can be read again")
-        self.is_readable, self.read_at = True, now
-        self.steering, self.open_commands = steering, [command for command in commands if command.is_open]
+        self.is_readable = True
+        self._remembered.reading = Reading(steering, [command for command in commands if command.is_open], now)
         return True
 
     def has_deferred(self) -> bool | None:

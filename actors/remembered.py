@@ -8,9 +8,22 @@ from typing import TYPE_CHECKING
 from actors.refusals import Refusals
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from actors.steering import Booted
+    from kora.domain.control import Command
+    from kora.store.steering import Steering
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What the store said of steering, of one moment."""
+
+    steering: Steering
+    open_commands: Sequence[Command]
+    """every command that stands open"""
+    read_at: float
 
 
 @dataclass(eq=False)
@@ -20,6 +33,10 @@ class Remembered:
     booted: Booted | None = None
     """how the boot gates have ended; None while they have not"""
     refusals: Refusals = field(default_factory=Refusals)
+    reading: Reading | None = None
+    """the last one: while the store is away it stands on, and a Control that begins then has nothing else to go by"""
+    rests_for_cost: bool = False
+    """it is paused for cost: nothing was held then, and nothing is claimed before the pool has room again"""
     reset_at: datetime | None = None
     """the last reset that was seen: a later one also ends the pauses of providers"""
     month: int | None = None

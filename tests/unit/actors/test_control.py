@@ -164,6 +164,29 @@ def test_a_store_that_cannot_be_read_from_the_first_permits_nothing(stage):
     assert seat.last(POLLER).permission is NONE
 
 
+def test_a_control_that_begins_while_the_store_is_away_goes_by_what_was_read_last(seat):
+    seat.steered.stop(3)
+    seat.tick()
+    seat.steered.is_readable = False
+    seat.sit()
+    seat.control.on_receive(Recheck())
+    assert seat.last(POLLER).permission is NONE
+    told = seat.last(STATE_HOLDER)
+    assert (told.target, told.trigger) == ("paused", "stop level 3")
+    assert {seat.last(worker).level for worker in WORKERS} == {3}
+
+
+def test_what_a_boot_gate_holds_stays_held_for_a_control_that_begins_while_the_store_is_away(stage):
+    seat = Seat(stage)
+    seat.sit(is_booted=False)
+    held_by = frozenset({DegradationReason.SUBSTRATE})
+    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", at=seat.steered.now))
+    seat.steered.is_readable = False
+    seat.sit(is_booted=False)
+    told = seat.last(STATE_HOLDER)
+    assert (told.target, told.trigger, told.reasons) == ("paused", "epoch mismatch", held_by)
+
+
 def test_a_pause_is_told_at_once_when_it_is_to_look_and_so_is_its_end(seat):
     for paused, permission in [(True, NONE), (False, NORMAL)]:
         seat.has_pause = paused
@@ -289,6 +312,28 @@ def test_a_pool_that_is_used_up_ends_what_runs_and_pauses_only_when_nothing_is_h
         "INFO no longer paused (cost 100%)",
     ]
     assert said[-1].endswith("one by one\n")
+
+
+@pytest.mark.parametrize("whose", ["control", "ledger"])
+def test_a_pause_for_cost_outlives_control_and_ledger_and_ends_with_the_refresh_alone(stage, seat, whose):
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.hold()
+    assert seat.last(STATE_HOLDER).target == "paused"
+    if whose == "control":
+        seat.sit()
+    else:
+        # A new Ledger has not heard yet by which permission the gate was shut.
+        seat.hold(permitted_by=(0, 1))
+    seat.control.on_receive(Recheck())
+    assert {told.target for told in stage.said(STATE_HOLDER)} == {"paused"}
+    seat.steered.spend(0.0)
+    seat.tick()
+    assert seat.last(STATE_HOLDER).target is None
+    seat.hold("a")
+    seat.steered.spend(200.0)
+    seat.tick()
+    assert seat.last(STATE_HOLDER).target is None
 
 
 def test_in_a_new_month_what_was_deferred_is_resumed_until_the_store_has_done_so(stage, seat):
