@@ -25,12 +25,14 @@ if TYPE_CHECKING:
 _log: Final = logger.bind(actor="watcher")
 SILENT_SECONDS: Final = 15.0
 """a runtime writes every ten: one that was not seen for so long, and whose process is not there, is gone"""
+_COMMANDS_READ: Final = 100
+"""how far back it is looked for commands that stand open beside the one that holds"""
 END_SECONDS: Final = 2.0
 """for a process that was killed to be gone"""
 
 
 class Watcher:
-    """Escalates the command that holds once it is late, and ends who of this machine is late with level 4 or 5.
+    """Escalates a command that stands open and is late, and ends who of this machine is late with level 4 or 5.
 
     Who is gone is said to be, so that nobody waits for it. For one thread.
 
@@ -51,7 +53,7 @@ class Watcher:
         self._said: set[tuple[str, str]] = set()
 
     def round(self, *, may_act: bool = True) -> None:
-        """Say that it is there, and see to the command that holds, unless nothing is to be done about it yet.
+        """Say that it is there, and see to the commands that stand open, unless nothing is to be done about them yet.
 
         What can be read is acted upon, also while nothing can be written: so a runtime that was frozen with the store's
         lock in its hands is ended like any other.
@@ -75,32 +77,38 @@ class Watcher:
         """It is there no more. Raises `StoreError`."""
         self._board.unwatch(self._id)
 
-    def _see_to(self, steering: Steering, command: Command) -> Sequence[StoreUnavailableError]:
+    def _see_to(self, steering: Steering, holding: Command) -> Sequence[StoreUnavailableError]:
         fleet = {each.runtime_id: each for each in self._reader.fleet()}
-        waited_for = list(awaited(command, fleet))
         refused: list[StoreUnavailableError] = []
-        late = []
-        for each in waited_for:
-            why = self._gone(command, each)
-            if why is not None:
-                unwritten = _unwritten(partial(self._expire, command, each.runtime_id, why))
-                refused += unwritten
-                if not unwritten:
-                    _log.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
-            elif steering.now >= each.due_at:
-                late.append(each)
-        if not late:
-            return refused
-        if command.level >= StopLevel.EXTERNAL_KILL:
-            for each in late:
-                refused += self._end(command, each)
-            return refused
-        unwritten = _unwritten(partial(self._escalate, command, late))
-        for each in late if unwritten else ():
-            # By now it would be late with level 4 as well, if that could have been written.
-            if (steering.now - each.due_at).total_seconds() >= self._level_4_seconds:
-                refused += self._end(command, each)
-        return [*refused, *unwritten]
+        for command in self._open(holding):
+            late = []
+            for each in awaited(command, fleet):
+                why = self._gone(command, each)
+                if why is not None:
+                    unwritten = _unwritten(partial(self._expire, command, each.runtime_id, why))
+                    refused += unwritten
+                    if not unwritten:
+                        _log.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
+                elif steering.now >= each.due_at:
+                    late.append(each)
+            if command.level >= StopLevel.EXTERNAL_KILL:
+                for each in late:
+                    refused += self._end(command, each)
+            elif late and holding.level < StopLevel.EXTERNAL_KILL:
+                return refused + self._escalate(steering, command, late)
+        return refused
+
+    def _open(self, holding: Command) -> Sequence[Command]:
+        """Every command that stands open, the highest first.
+
+        One below the one that holds, or given after it, is waited for as well: by others than the first was, perhaps.
+        """
+        others = [
+            each
+            for each in self._reader.commands(_COMMANDS_READ)
+            if each.is_open and each.escalated_by is None and each.command_id != holding.command_id
+        ]
+        return [holding, *sorted(others, key=_hardness)]
 
     # --- who is gone ---
 
@@ -135,7 +143,16 @@ class Watcher:
 
     # --- who is late ---
 
-    def _escalate(self, command: Command, late: Sequence[Awaited]) -> None:
+    def _escalate(self, steering: Steering, command: Command, late: Sequence[Awaited]) -> list[StoreUnavailableError]:
+        unwritten = _unwritten(partial(self._write_escalation, command, late))
+        refused = list(unwritten)
+        for each in late if unwritten else ():
+            # By now it would be late with level 4 as well, if that could have been written.
+            if (steering.now - each.due_at).total_seconds() >= self._level_4_seconds:
+                refused += self._end(command, each)
+        return refused
+
+    def _write_escalation(self, command: Command, late: Sequence[Awaited]) -> None:
         names = ", ".join(_named(each) for each in late)
         reason = f"level {command.level.value} is not enforced within {command.enforce_seconds:g} s by runtime {names}"
         new = self._board.escalate(
@@ -179,6 +196,10 @@ def _unwritten(write: Callable[[], None]) -> Sequence[StoreUnavailableError]:
     except StoreUnavailableError as error:
         return (error,)
     return ()
+
+
+def _hardness(command: Command) -> int:
+    return -command.level
 
 
 def _named(late: Awaited) -> str:

@@ -168,6 +168,32 @@ def test_one_that_was_seen_here_and_is_there_no_more_is_gone_at_once(world, proc
     assert [verb for verb, _ in world.acted()] == ["stop", "expire"]
 
 
+@pytest.mark.parametrize("level", [1, 3, 4])
+def test_who_is_gone_is_waited_for_by_no_command_that_stands_open(world, processes, level):
+    world.stop(StopLevel.ABORT_RELEASE_CLAIM, LONG_SECONDS)
+    _, process = of_this_machine(world, processes)
+    world.stop(StopLevel(level), LONG_SECONDS)
+    world.watcher.round()
+    process.kill()
+    process.wait()
+    world.watcher.round()
+    assert world.commands()[1].status is STATUS.EXPIRED
+
+
+@pytest.mark.parametrize("level", [1, 3])
+def test_a_command_given_under_another_is_escalated_like_any_and_only_one_is(world, processes, level):
+    first = world.stop(StopLevel.ABORT_RELEASE_CLAIM, LONG_SECONDS)
+    of_this_machine(world, processes)
+    for _ in range(2):
+        world.stop(StopLevel(level))
+    world.watcher.round()
+    world.watcher.round()
+    assert [each.status for each in world.commands()].count(STATUS.ESCALATED) == 1
+    assert [each.level for each in world.commands() if each.issuer_actor_kind == "watcher"] == [4]
+    assert world.commands()[0].command_id == first.command_id
+    assert world.commands()[0].escalated_by is None
+
+
 @pytest.mark.parametrize("level", [4, 5])
 def test_a_runtime_elsewhere_is_escalated_and_not_killed_and_at_level_5_revoked(world, level, said):
     runtime_id = world.runtime(new_id(), os.getpid(), host="elsewhere")
