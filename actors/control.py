@@ -10,7 +10,7 @@ from loguru import logger
 from actors.actor import KoraActor, handles
 from actors.lookout import Lookout
 from actors.marks import next_marks
-from actors.messages import Held, Tick
+from actors.messages import Held, Order, Tick
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.steering import (
     Booted,
@@ -27,7 +27,7 @@ from actors.steering import (
 )
 from actors.verdicts import lines
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
-from kora.domain.cost import MICRO_USD, Rung, month_of
+from kora.domain.cost import MICRO_USD, Rung
 from kora.domain.permit import Grounds, Verdict, judge
 from kora.domain.state import COST_PAUSED
 
@@ -55,7 +55,7 @@ class Control(KoraActor):
 
     Receives: `Tick`, `Recheck`, `Booted`, `StoreAnswered`, `Held`, `ProviderRefused`, `ProviderServed`.
     Sends: `Permission` to the Poller, `Bounds` to every Worker, `Standing` to the StateHolder, `MarkCommands` and
-    `ResumeCredit` to the Ledger, `EndRuntime` to the runtime.
+    `ResumeCredit` to the Ledger, and the empty `Order` where there is no Poller to do so; `EndRuntime` to the runtime.
     Owns: a reading handle.
     On restart: reads again; what was read last, how the boot ended, which providers refuse, and that it is paused for
     cost, is kept for it (`Remembered`).
@@ -275,6 +275,9 @@ class Control(KoraActor):
             most=verdict.most,
         )
         self.tell(POLLER, permission)
+        if verdict.permission is ClaimPermission.NONE and not self.seat.directory.is_served(POLLER):
+            # Whoever stopped it has not kept the Ledger from hearing that the gate is shut, for which commands wait.
+            self.tell(LEDGER, Order(want=0, permitted_until=permission.until, permitted_by=version))
 
     def _tell_workers(self, version: tuple[int, int], verdict: Verdict) -> None:
         bounds = Bounds(
@@ -297,20 +300,8 @@ class Control(KoraActor):
         ]
         if marks:
             self.tell(LEDGER, MarkCommands(marks=tuple(marks)))
-        self._resume_credit(steering)
-
-    def _resume_credit(self, steering: Steering) -> None:
-        """Once a month, have what an earlier one deferred for cost made eligible, until the store has done so."""
-        remembered, pool = self._remembered, steering.pool
-        if remembered.month != pool.month:
-            # Tickets that are deferred while the pool is used up are this month's.
-            found = False if self._rung is Rung.HARD_STOP_100 else self._lookout.has_deferred()
-            if found is None:
-                return
-            remembered.month, remembered.resumes = pool.month, found
-        if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
-            remembered.resumes = False
-        if remembered.resumes:
+        is_used_up = self._rung is Rung.HARD_STOP_100
+        if self._remembered.is_to_resume(steering.pool, self._lookout.has_deferred, is_used_up=is_used_up):
             self.tell(LEDGER, ResumeCredit(ramp=self._terms.ramp))
 
     def _tell_runtime(self) -> None:

@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.refusals import Refusals
+from kora.domain.cost import month_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from datetime import datetime
 
     from actors.steering import Booted
     from kora.domain.control import Command
+    from kora.domain.cost import Pool
     from kora.store.steering import Steering
 
 
@@ -43,3 +45,18 @@ class Remembered:
     """the month in which it was last looked for tickets that a pause for cost has deferred in an earlier one"""
     resumes: bool = False
     """there are some, and the store has not made them eligible yet"""
+
+    def is_to_resume(self, pool: Pool, has_deferred: Callable[[], bool | None], *, is_used_up: bool) -> bool:
+        """Whether what an earlier month deferred for cost is to be made eligible: looked for once a month.
+
+        True until the store has done so. `has_deferred` is None where it cannot be read, and is asked again.
+        """
+        if self.month != pool.month:
+            # Tickets that are deferred while the pool is used up are this month's.
+            found = False if is_used_up else has_deferred()
+            if found is None:
+                return False
+            self.month, self.resumes = pool.month, found
+        if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
+            self.resumes = False
+        return self.resumes

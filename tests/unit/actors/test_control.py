@@ -234,6 +234,20 @@ def test_nothing_counts_as_enforced_by_what_was_held_before_the_ledger_had_heard
     assert seat.marks() == [CommandStatus.ENFORCED]
 
 
+def test_without_a_poller_the_ledger_hears_from_control_that_the_gate_is_shut(stage, seat):
+    stage.directory.withdraw(POLLER)
+    seat.tick()
+    assert stage.said(LEDGER) == []
+    command = seat.steered.stop(2)
+    seat.tick()
+    [marks, order] = stage.said(LEDGER)
+    assert (order.want, marks.marks[0].command_id) == (0, command.command_id)
+    for mark in marks.marks:
+        seat.steered.mark(mark)
+    seat.hold(permitted_by=order.permitted_by)
+    assert [mark.status for mark in stage.said(LEDGER)[0].marks] == [CommandStatus.ENFORCED]
+
+
 def test_level_1_is_enforced_by_being_read_and_lets_what_runs_go_on(seat):
     seat.hold("a")
     seat.steered.stop(1)
