@@ -180,8 +180,8 @@ class Control(KoraActor):
 
     def _note(self, steering: Steering, now: float) -> None:
         remembered = self._remembered
-        known, remembered.reset_at = remembered.reset_at, steering.reset_at or steering.now
-        if known is not None and steering.reset_at is not None and steering.reset_at > known:
+        known, remembered.reset_no = remembered.reset_no, steering.reset_no
+        if known is not None and steering.reset_no > known:
             # An operator has seen to it.
             remembered.refusals.try_again(now)
 
@@ -211,7 +211,7 @@ class Control(KoraActor):
         steering = self._lookout.steering
         if steering is None:
             return grounds
-        if booted is not None and (steering.reset_at is None or steering.reset_at <= booted.at):
+        if booted is not None and steering.reset_no <= booted.reset_no:
             grounds = replace(grounds, held_by_boot=booted.held_by, boot_trigger=booted.trigger)
         return replace(
             grounds,

@@ -10,7 +10,6 @@ from kora.domain.cost import month_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from actors.steering import Booted
     from kora.domain.control import Command
@@ -39,7 +38,7 @@ class Remembered:
     """the last one: while the store is away it stands on, and a Control that begins then has nothing else to go by"""
     rests_for_cost: bool = False
     """it is paused for cost: nothing was held then, and nothing is claimed before the pool has room again"""
-    reset_at: datetime | None = None
+    reset_no: int | None = None
     """the last reset that was seen: a later one also ends the pauses of providers"""
     month: int | None = None
     """the month in which it was last looked for tickets that a pause for cost has deferred in an earlier one"""

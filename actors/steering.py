@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from actors.messages import ControlMessage, Message
 from kora.domain.control import ClaimPermission, NewMark, StopLevel
@@ -49,8 +49,8 @@ class Booted(ControlMessage):
     """what an operator has to see to first; empty: every gate has passed"""
     trigger: str = ""
     """the transition's, where it is held"""
-    at: AwareDatetime
-    """by the store's time: a reset after that says that it was seen to"""
+    reset_no: int = 0
+    """of the last reset by then: a later one says that it was seen to"""
 
 
 class StoreAnswered(ControlMessage):

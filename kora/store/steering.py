@@ -23,8 +23,9 @@ class Steering:
     """what the workspace's row grants"""
     command: Command | None
     """the open command that holds, with its marks; see `effective`"""
-    reset_at: datetime | None
-    """the last reset: what an operator is to see to counts as seen to if it was found before that"""
+    reset_no: int
+    """the number of the last reset, 0 where there was none: what an operator is to see to counts as seen to by a higher
+    one than stood when it was found. No clock is asked: one that is set would hold it for ever, or let it go at once"""
     epoch: int
     has_ceiling: bool
     """three tickets ran into `max_attempts` within an hour since the last reset; stays so until the next"""

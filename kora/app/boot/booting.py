@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -114,23 +113,23 @@ class Boot:
         if conclusion.failed:
             logger.warning("paused at boot: {}", conclusion.failed[0].detail)
         trigger = conclusion.trigger if conclusion.failed else ""
-        tell(CONTROL, Booted(held_by=conclusion.reasons, trigger=trigger, at=self._steering.now))
+        tell(CONTROL, Booted(held_by=conclusion.reasons, trigger=trigger, reset_no=self._steering.reset_no))
 
     def keeping(self, store: Store, tell: Tell) -> Keeping:
         """What keeps in mind from now on what the store is like."""
         workspace_id, steering = self._settings.runtime.workspace, self._steering
         blank = known.Known(store=store.url, workspace_id=workspace_id, epoch=steering.epoch, heads=())
 
-        def hold(_: str, at: datetime) -> None:
+        def hold(_: str, reset_no: int) -> None:
             held_by = frozenset({DegradationReason.SUBSTRATE})
-            tell(CONTROL, Booted(held_by=held_by, trigger=EPOCH_MISMATCH, at=at))
+            tell(CONTROL, Booted(held_by=held_by, trigger=EPOCH_MISMATCH, reset_no=reset_no))
 
         return Keeping(
             store,
             self._memory,
             self._ground.known or blank,
             runtime_id=self._record.runtime_id,
-            held_at=steering.now if self._conclusion.failed else None,
+            held_since=steering.reset_no if self._conclusion.failed else None,
             hold=hold,
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from loguru import logger
@@ -28,7 +27,7 @@ class Keeping:
 
     While the boot gates' finding holds the runtime, nothing is adopted before an operator's reset, however long that
     takes and whatever is written meanwhile. A store that is put back under a runtime at work is found here, too:
-    `hold` is told what was found, and as of when by the store's time.
+    `hold` is told what was found, and the number of the last reset by then.
     """
 
     def __init__(
@@ -38,14 +37,14 @@ class Keeping:
         known: Known,
         *,
         runtime_id: str,
-        held_at: datetime | None,
-        hold: Callable[[str, datetime], None],
+        held_since: int | None,
+        hold: Callable[[str, int], None],
     ) -> None:
         self._store = store
         self._memory = memory
         self._known = known
         self._own = (workspace_chain(known.workspace_id), runtime_id)
-        self._held_at = held_at
+        self._held_since = held_since
         self._hold = hold
         self._reader: Reader | None = None
         self._kept: Known | None = None
@@ -64,7 +63,7 @@ class Keeping:
 
     def _run(self) -> None:
         while True:
-            is_last = self._ended.wait(KEEP_SECONDS if self._held_at is None else HELD_SECONDS)
+            is_last = self._ended.wait(KEEP_SECONDS if self._held_since is None else HELD_SECONDS)
             try:
                 self._look()
             except StoreError as error:
@@ -79,7 +78,7 @@ class Keeping:
         if self._reader is None:
             self._reader = self._store.reader()
         reader = self._reader
-        if self._held_at is not None:
+        if self._held_since is not None:
             self._adopt_after_reset(reader)
         elif reader.changed() or self._kept is None:
             self._go_on(reader)
@@ -90,20 +89,20 @@ class Keeping:
             # The epoch stays the one that this runtime booted with: the next boot is to be told that it was bumped.
             self._keep(self._known, reader)
             return
-        self._held_at = reader.steering().now
+        self._held_since = reader.steering().reset_no
         logger.error(
             "the store was put back to an earlier state under this runtime: {}. It claims nothing more; look at the"
             " board, then {}",
             wrong,
             GO_ON,
         )
-        self._hold(wrong, self._held_at)
+        self._hold(wrong, self._held_since)
 
     def _adopt_after_reset(self, reader: Reader) -> None:
         steering = reader.steering()
-        if self._held_at is None or steering.reset_at is None or steering.reset_at <= self._held_at:
+        if self._held_since is None or steering.reset_no <= self._held_since:
             return
-        self._held_at = None
+        self._held_since = None
         known = self._known
         fresh = known.model_copy(update={"epoch": steering.epoch, "heads": (), "newest": None})
         self._keep(fresh.with_heads(reader.heads(known.chain_ids)), reader)

@@ -35,13 +35,13 @@ def steering(connection: Connection, say: SteeringReadStatements, workspace_id: 
     row = row_of(connection, say, workspace_id, now_us)
     if row is None:
         pool = Pool(month_of(from_us(now_us)), 0, 0, None, 0.0)
-        return Steering(from_us(now_us), ClaimPermission.NONE, None, None, 0, False, pool, None)  # noqa: FBT003 - as the fields come
+        return Steering(from_us(now_us), ClaimPermission.NONE, None, 0, 0, False, pool, None)  # noqa: FBT003 - as the fields come
     seen = row.watcher_seen_at
     return Steering(
         now=from_us(now_us),
         granted=ClaimPermission(row.claim_permission),
         command=effective(open_commands(connection, say.control, workspace_id, row)),
-        reset_at=None if row.reset_at is None else from_us(row.reset_at),
+        reset_no=row.reset_no,
         epoch=row.epoch,
         has_ceiling=bool(row.has_ceiling),
         pool=pool_of(row, now_us),

@@ -145,7 +145,6 @@ class SteeringRow(NamedTuple):
     epoch: int
     reset_no: int
     """of the last reset; 0: there was none"""
-    reset_at: int | None
     has_ceiling: bool
     pool_month: int
     """of which month the next two are"""

@@ -63,7 +63,7 @@ ORDER BY r.runtime_id
 )
 
 _STEERING: Final = f"""
-SELECT w.claim_permission, w.stop_level, w.epoch, coalesce(reset.command_no, 0), reset.created_at,
+SELECT w.claim_permission, w.stop_level, w.epoch, coalesce(reset.command_no, 0),
        EXISTS (SELECT 1 FROM (SELECT reached_at - lag(reached_at, 2) OVER (ORDER BY reached_at) AS within
                               FROM ceilings WHERE workspace_id = ?1 AND reset_no = coalesce(reset.command_no, 0))
                WHERE within <= {CEILING_US}),

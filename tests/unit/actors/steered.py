@@ -24,7 +24,7 @@ class Steered:
         self.granted = ClaimPermission.NORMAL
         self.log = []
         """the command log, the oldest first"""
-        self.reset_at = None
+        self.reset_no = 0
         self.has_ceiling = False
         self.epoch = 1
         self.deferred = 0
@@ -56,7 +56,7 @@ class Steered:
 
     def reset(self):
         self.log = [replace(command, superseded_by="a reset") for command in self.log]
-        self.reset_at = self.now
+        self.reset_no += 1
 
     def mark(self, new, holder="runtime-1"):
         """As a turn does it: only ever forward."""
@@ -86,7 +86,7 @@ class Steered:
             now=self.now,
             granted=self.granted,
             command=effective(self.log),
-            reset_at=self.reset_at,
+            reset_no=self.reset_no,
             epoch=self.epoch,
             has_ceiling=self.has_ceiling,
             pool=self.pool,

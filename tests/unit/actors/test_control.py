@@ -48,7 +48,7 @@ class Seat:
 
     def sit(self, *, is_booted=True):
         if is_booted:
-            self.remembered.booted = Booted(at=self.steered.now)
+            self.remembered.booted = Booted()
         self.control = self.stage.put(
             CONTROL,
             lambda seat: Control(
@@ -112,22 +112,24 @@ def test_before_the_boot_is_over_nothing_may_be_claimed_and_a_successor_knows_th
     assert stage.said(POLLER) == []
     seat.tick()
     assert seat.last(POLLER).permission is NONE
-    seat.control.on_receive(Booted(at=seat.steered.now))
+    seat.control.on_receive(Booted())
     assert seat.last(POLLER).permission is NORMAL
     seat.sit(is_booted=False)
     assert seat.last(POLLER).permission is NORMAL
 
 
-def test_a_boot_that_is_held_goes_on_with_a_later_reset(stage, seat):
+@pytest.mark.parametrize("set_back_seconds", [0.0, 3_600.0])
+def test_a_boot_that_is_held_goes_on_with_a_later_reset_however_the_clock_is_set(seat, set_back_seconds):
     seat.tick()
     held_by = frozenset({DegradationReason.SUBSTRATE})
     seat.steered.reset()
     seat.tick()
-    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", at=seat.steered.now))
+    seat.steered.began += set_back_seconds
+    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", reset_no=seat.steered.reset_no))
     mirrored = seat.last(STATE_HOLDER)
     assert (mirrored.target, mirrored.trigger, mirrored.reasons) == ("paused", "epoch mismatch", held_by)
     assert seat.last(POLLER).permission is NONE
-    stage.time.seconds += 1
+    seat.steered.began += set_back_seconds
     seat.steered.reset()
     seat.tick()
     assert seat.last(STATE_HOLDER).target is None
@@ -180,7 +182,7 @@ def test_what_a_boot_gate_holds_stays_held_for_a_control_that_begins_while_the_s
     seat = Seat(stage)
     seat.sit(is_booted=False)
     held_by = frozenset({DegradationReason.SUBSTRATE})
-    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", at=seat.steered.now))
+    seat.control.on_receive(Booted(held_by=held_by, trigger="epoch mismatch", reset_no=seat.steered.reset_no))
     seat.steered.is_readable = False
     seat.sit(is_booted=False)
     told = seat.last(STATE_HOLDER)

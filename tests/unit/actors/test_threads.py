@@ -18,7 +18,6 @@ from kora.clock import SystemTime
 from kora.domain.cost import NO_CAPS
 from kora.domain.operation import OperationRequest, Step, Verdict
 from kora.domain.resolution import Outcome
-from tests.claims import NOW
 from tests.unit.actors.cast import TERMS
 from tests.unit.actors.shelf import Shelf
 from tests.unit.actors.steered import Steered
@@ -161,7 +160,7 @@ def test_every_ticket_is_worked_to_its_end_once_though_workers_and_ledger_are_re
     directory = Directory()
     directory.declare(RUNTIME)
     supervisor = Supervisor(tree.supervision(parts, tree.posts(WORKERS)), directory, everything.broken.append)
-    directory.tell(CONTROL, Booted(at=NOW))
+    directory.tell(CONTROL, Booted())
     supervisor.start(PATIENCE_SECONDS)
     restarts = 0
     while not everything.done.wait(0.02) and restarts < 50:

@@ -66,7 +66,7 @@ class World:
         self.remembered = Remembered()
         self.heard = (0, 0)
         self.heard_drained = False
-        self.directory.tell(CONTROL, Booted(at=self.shelf.steered.now))
+        self.directory.tell(CONTROL, Booted())
         self.directory.tell(STATE_HOLDER, Transition(target=PrimaryState.READY, trigger=BOOTED))
         for name in ACTORS:
             self.man(name)
