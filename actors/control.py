@@ -296,7 +296,13 @@ class Control(KoraActor):
         marks = [
             mark
             for command in self._lookout.open_commands
-            for mark in next_marks(command, self._holder, now=steering.now, is_at_rest=self._is_at_rest(), left=left)
+            for mark in next_marks(
+                command,
+                self._holder,
+                age_seconds=self._lookout.age(command),
+                is_at_rest=self._is_at_rest(),
+                left=left,
+            )
         ]
         if marks:
             self.tell(LEDGER, MarkCommands(marks=tuple(marks)))

@@ -80,7 +80,10 @@ class Lookout:
         if not self.is_readable:
             logger.info("what steers this runtime can be read again")
         self.is_readable = True
-        self._remembered.reading = Reading(steering, [command for command in commands if command.is_open], now)
+        reading = Reading(steering, [command for command in commands if command.is_open], now)
+        held = () if steering.command is None else (steering.command,)
+        self._remembered.ages.see((*held, *reading.open_commands), steering.now, now)
+        self._remembered.reading = reading
         return True
 
     def has_deferred(self) -> bool | None:
@@ -92,10 +95,14 @@ class Lookout:
 
     def deadline(self, drain_seconds: float) -> float | None:
         """When what still runs is to end by a command of level 2, on the boot clock; None by any other."""
-        command, steering = self.command, self.steering
-        if steering is None or command is None or command.level is not StopLevel.DRAIN_CURRENT_FINISH:
+        command = self.command
+        if command is None or command.level is not StopLevel.DRAIN_CURRENT_FINISH:
             return None
-        return self.read_at + drain_seconds - (steering.now - command.created_at).total_seconds()
+        return self._remembered.ages.given_at(command.command_id) + drain_seconds
+
+    def age(self, command: Command) -> float:
+        """How long before the last reading this one was given, which was open then."""
+        return self.read_at - self._remembered.ages.given_at(command.command_id)
 
     def close(self) -> None:
         """Give the reading handle back."""

@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Final
 from kora.domain.control import CommandStatus, NewMark, StopLevel
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from kora.domain.control import Command
 
 _ON_THE_WAY: Final = (CommandStatus.VISIBLE_TO_RUNTIME, CommandStatus.ACKNOWLEDGED, CommandStatus.ENFORCING)
 
 
 def next_marks(
-    command: Command, holder: str, *, now: datetime, is_at_rest: bool, left: str = ""
+    command: Command, holder: str, *, age_seconds: float, is_at_rest: bool, left: str = ""
 ) -> tuple[NewMark, ...]:
     """What is to be written of this command, once everybody here was told of it; nothing that the log has.
 
     Args:
         command: as the log has it.
         holder: this runtime.
-        now: the store's time, at which it was read.
+        age_seconds: how long before it was read it was given.
         is_at_rest: nothing is held, and nothing can be claimed any more.
         left: what is held, for people.
 
@@ -33,7 +31,7 @@ def next_marks(
     if said is not CommandStatus.ENFORCING:
         # The end waits for the log to have these: by then it has the mirror's word that the work is paused, too.
         return tuple(NewMark(command.command_id, status) for status in _ON_THE_WAY if status.rank > said.rank)
-    is_late = (now - command.created_at).total_seconds() > command.enforce_seconds
+    is_late = age_seconds > command.enforce_seconds
     if command.level >= StopLevel.EXTERNAL_KILL:
         # Its end is the process's own thread's to say, just before it goes.
         return ()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from actors.refusals import Refusals
+from kora.domain.control import Ages
 from kora.domain.cost import month_of
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ class Remembered:
     refusals: Refusals = field(default_factory=Refusals)
     reading: Reading | None = None
     """the last one: while the store is away it stands on, and a Control that begins then has nothing else to go by"""
+    ages: Ages = field(default_factory=Ages)
+    """of the commands that stand open"""
     rests_for_cost: bool = False
     """it is paused for cost: nothing was held then, and nothing is claimed before the pool has room again"""
     reset_no: int | None = None

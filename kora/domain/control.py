@@ -163,6 +163,29 @@ class Command:
         return min(said, key=lambda status: status.rank, default=CommandStatus.CREATED)
 
 
+class Ages:
+    """How long ago each command was given, on a clock that nobody sets: a wall clock that jumps makes none late.
+
+    The store's time is asked for once, when a command is seen first; from then on the boot clock counts.
+    """
+
+    def __init__(self) -> None:
+        self._given_at: dict[str, float] = {}
+
+    def see(self, commands: Iterable[Command], now: datetime, boot_seconds: float) -> None:
+        """These stand open, and no others; `now` is the store's time at that moment of the boot clock."""
+        self._given_at = {
+            command.command_id: self._given_at.get(
+                command.command_id, boot_seconds - max(0.0, (now - command.created_at).total_seconds())
+            )
+            for command in commands
+        }
+
+    def given_at(self, command_id: str) -> float:
+        """When it was given, on the boot clock. Raises `KeyError` for one that was not seen last."""
+        return self._given_at[command_id]
+
+
 def is_watched(seen_seconds: float | None) -> bool:
     """Whether a watcher is there that said so that long ago; None: none ever did, or all have ended."""
     return seen_seconds is not None and seen_seconds <= WATCHER_SEEN_SECONDS

@@ -1,10 +1,9 @@
-"""Who has not enforced the command that holds, and since when that is too late: by the store's time, and pure."""
+"""Who has not enforced the command that holds, and since when that is too late: pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from kora.domain.control import CommandStatus
@@ -21,8 +20,8 @@ class Awaited:
     runtime_id: str
     seen: RuntimeSeen | None
     """None: it was not seen for a day, and holds nothing"""
-    due_at: datetime
-    """when it is to have enforced it"""
+    due_seconds: float
+    """how long after the command it is to have enforced it"""
 
 
 def awaited(command: Command, fleet: Mapping[str, RuntimeSeen]) -> Iterator[Awaited]:
@@ -32,10 +31,9 @@ def awaited(command: Command, fleet: Mapping[str, RuntimeSeen]) -> Iterator[Awai
     """
     done = {CommandStatus.ENFORCED, CommandStatus.EXPIRED}
     holders = [mark.holder for mark in command.marks if mark.status not in done]
-    seconds = timedelta(seconds=command.enforce_seconds)
     for runtime_id in (*holders, *command.awaited):
         seen = fleet.get(runtime_id)
-        since = command.created_at if seen is None else max(command.created_at, seen.started_at)
+        since = 0.0 if seen is None else max(0.0, (seen.started_at - command.created_at).total_seconds())
         has_failed = any(mark.holder == runtime_id and mark.status is CommandStatus.FAILED for mark in command.marks)
         # That it could not is its own word: there is nothing more to be waited for.
-        yield Awaited(runtime_id, seen, since if has_failed else since + seconds)
+        yield Awaited(runtime_id, seen, since if has_failed else since + command.enforce_seconds)

@@ -81,7 +81,13 @@ class _Program:
             )
             board = opening.enter_context(closing(store.board(is_patient=False)))
             reader = opening.enter_context(closing(store.reader()))
-            watcher = Watcher(new_id(), board, reader, level_4_seconds=self._settings.control.level_4_seconds)
+            watcher = Watcher(
+                new_id(),
+                board,
+                reader,
+                level_4_seconds=self._settings.control.level_4_seconds,
+                boot_seconds=_boot_seconds,
+            )
             opened.push(opening.pop_all())
         _log.info("watching workspace {} in {}", runtime.workspace, shown_url(runtime.store))
         return watcher

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from loguru import logger
 
-from kora.domain.control import Command, StopLevel
+from kora.domain.control import Ages, Command, StopLevel
 from kora.errors import StoreUnavailableError
 from kora.store.views import Presence
 from kora.watch import processes
@@ -40,11 +40,21 @@ class Watcher:
     say then. So several may be at it, and one that is killed anywhere leaves nothing undone.
     """
 
-    def __init__(self, watcher_id: str, board: Board, reader: Reader, *, level_4_seconds: float) -> None:
+    def __init__(
+        self,
+        watcher_id: str,
+        board: Board,
+        reader: Reader,
+        *,
+        level_4_seconds: float,
+        boot_seconds: Callable[[], float],
+    ) -> None:
         self._id = watcher_id
         self._board = board
         self._reader = reader
         self._level_4_seconds = level_4_seconds
+        self._boot_seconds = boot_seconds
+        self._ages = Ages()
         self._host = socket.gethostname()
         self._pid = os.getpid()
         self._who = f"watcher {self._host}/{self._pid}"
@@ -67,9 +77,10 @@ class Watcher:
             self._board.watch(self._id, host=self._host, pid=self._pid)
         except StoreUnavailableError as error:
             refused.append(error)
+        read_at = self._boot_seconds()
         steering = self._reader.steering()
         if steering.command is not None and may_act:
-            refused += self._see_to(steering, steering.command)
+            refused += self._see_to(steering, steering.command, read_at)
         if refused:
             raise refused[0]
 
@@ -77,10 +88,14 @@ class Watcher:
         """It is there no more. Raises `StoreError`."""
         self._board.unwatch(self._id)
 
-    def _see_to(self, steering: Steering, holding: Command) -> Sequence[StoreUnavailableError]:
+    def _see_to(self, steering: Steering, holding: Command, read_at: float) -> Sequence[StoreUnavailableError]:
         fleet = {each.runtime_id: each for each in self._reader.fleet()}
         refused: list[StoreUnavailableError] = []
-        for command in self._open(holding):
+        commands = self._open(holding)
+        # Remembered, unlike all else: a wall clock that is set may make nothing late, and nothing wait for an hour.
+        self._ages.see(commands, steering.now, read_at)
+        for command in commands:
+            age_seconds = read_at - self._ages.given_at(command.command_id)
             late = []
             for each in awaited(command, fleet):
                 why = self._gone(command, each)
@@ -89,13 +104,13 @@ class Watcher:
                     refused += unwritten
                     if not unwritten:
                         _log.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
-                elif steering.now >= each.due_at:
+                elif age_seconds >= each.due_seconds:
                     late.append(each)
             if command.level >= StopLevel.EXTERNAL_KILL:
                 for each in late:
                     refused += self._end(command, each)
             elif late and holding.level < StopLevel.EXTERNAL_KILL:
-                return refused + self._escalate(steering, command, late)
+                return refused + self._escalate(command, age_seconds, late)
         return refused
 
     def _open(self, holding: Command) -> Sequence[Command]:
@@ -143,12 +158,12 @@ class Watcher:
 
     # --- who is late ---
 
-    def _escalate(self, steering: Steering, command: Command, late: Sequence[Awaited]) -> list[StoreUnavailableError]:
+    def _escalate(self, command: Command, age_seconds: float, late: Sequence[Awaited]) -> list[StoreUnavailableError]:
         unwritten = _unwritten(partial(self._write_escalation, command, late))
         refused = list(unwritten)
         for each in late if unwritten else ():
             # By now it would be late with level 4 as well, if that could have been written.
-            if (steering.now - each.due_at).total_seconds() >= self._level_4_seconds:
+            if age_seconds - each.due_seconds >= self._level_4_seconds:
                 refused += self._end(command, each)
         return refused
 

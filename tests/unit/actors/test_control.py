@@ -294,6 +294,24 @@ def test_level_2_has_a_deadline_that_counts_from_the_command(stage, seat):
         assert seat.last(WORKERS[0]).deadline == pytest.approx(began + 20.0)
 
 
+@pytest.mark.parametrize("set_by_seconds", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_moves_no_deadline_and_makes_no_command_late(stage, seat, set_by_seconds):
+    seat.hold("a")
+    began = stage.time.seconds
+    command = seat.steered.stop(2)
+    seat.tick()
+    seat.marks()
+    seat.steered.began -= set_by_seconds
+    seat.sit()
+    seat.hold("a")
+    seat.tick()
+    assert seat.last(WORKERS[0]).deadline == pytest.approx(began + 20.0)
+    assert seat.marks() == []
+    seat.tick(59.0)
+    assert seat.marks() == [CommandStatus.FAILED]
+    assert seat.steered.status(command) is CommandStatus.FAILED
+
+
 def test_levels_4_and_5_end_the_runtime_which_is_told_so_on_every_tick_and_marks_the_rest_itself(stage, seat):
     seat.hold()
     command = seat.steered.stop(4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
@@ -22,9 +21,7 @@ def command(level, *said):
 
 
 def statuses(command, *, seconds=1.0, is_at_rest=False):
-    marks = next_marks(
-        command, "mine", now=NOW + timedelta(seconds=seconds), is_at_rest=is_at_rest, left="something is left"
-    )
+    marks = next_marks(command, "mine", age_seconds=seconds, is_at_rest=is_at_rest, left="something is left")
     assert all(mark.command_id == "c" for mark in marks)
     return [mark.status for mark in marks]
 
@@ -54,7 +51,7 @@ def test_what_is_late_has_failed_and_says_why_unless_it_is_done_by_then():
     assert statuses(late, seconds=60.0) == []
     assert statuses(late, seconds=60.1) == [FAILED]
     assert statuses(late, seconds=60.1, is_at_rest=True) == [ENFORCED]
-    [mark] = next_marks(late, "mine", now=NOW + timedelta(seconds=61), is_at_rest=False, left="something is left")
+    [mark] = next_marks(late, "mine", age_seconds=61.0, is_at_rest=False, left="something is left")
     assert mark.detail == "something is left"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sqlite3
 import subprocess
 from contextlib import closing, suppress
 
@@ -68,12 +69,24 @@ class World:
         self.url = f"sqlite:///{folder}/kora.db"
         self.store = open_store(self.url, workspace_id="w", actor_id=ACTOR)
         self.board, self.reader = self.store.board(), self.store.reader()
+        self.boot_seconds = 1_000.0
         self.watcher = self.another()
 
     def another(self, level_4_seconds=0.0):
         return Watcher(
-            new_id(), self.store.board(is_patient=False), self.store.reader(), level_4_seconds=level_4_seconds
+            new_id(),
+            self.store.board(is_patient=False),
+            self.store.reader(),
+            level_4_seconds=level_4_seconds,
+            boot_seconds=lambda: self.boot_seconds,
         )
+
+    def set_clock(self, seconds):
+        """As if it had been set by so much since the commands were given, and since all runtimes began."""
+        file = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
+        with closing(file):
+            file.execute("UPDATE control_commands SET created_at = created_at - ?", (round(seconds * 1e6),))
+            file.execute("UPDATE runtimes SET started_at = started_at - ?", (round(seconds * 1e6),))
 
     def runtime(self, runtime_id, pid, host=None):
         record = RuntimeRecord(runtime_id, host or socket.gethostname(), pid, "0.1.0")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
-from datetime import timedelta
 
 import pytest
 from loguru import logger
@@ -118,8 +117,23 @@ def test_one_that_has_begun_under_the_command_has_its_seconds_from_then_on(world
     [command] = world.reader.commands()
     [seen] = world.reader.fleet()
     [each] = awaited(command, {runtime_id: seen})
-    assert each.due_at == seen.started_at + timedelta(seconds=LONG_SECONDS)
-    assert seen.started_at > command.created_at
+    began_after = (seen.started_at - command.created_at).total_seconds()
+    assert began_after > 0
+    assert each.due_seconds == pytest.approx(began_after + LONG_SECONDS)
+
+
+@pytest.mark.parametrize("set_by_seconds", [-86_400.0, 86_400.0])
+def test_a_clock_that_is_set_makes_nothing_late_and_nothing_wait_longer(world, processes, set_by_seconds):
+    runtime_id, _ = of_this_machine(world, processes)
+    mark(world, runtime_id, world.stop(StopLevel.ABORT_RELEASE_CLAIM, LONG_SECONDS), STATUS.ENFORCING)
+    world.watcher.round()
+    world.set_clock(set_by_seconds)
+    world.boot_seconds += LONG_SECONDS - 60
+    world.watcher.round()
+    assert [verb for verb, _ in world.acted()] == ["stop"]
+    world.boot_seconds += 61
+    world.watcher.round()
+    assert [verb for verb, _ in world.acted()] == ["stop", "escalate"]
 
 
 def test_after_a_reset_nothing_is_escalated_and_nobody_killed(world, processes):
