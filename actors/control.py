@@ -88,6 +88,7 @@ class Control(KoraActor):
         self._closed_since: tuple[int, int] | None = None
         """the version of the word by which the gate was closed; None while it is open"""
         self._told = _AT_FIRST
+        self._told_at = 0.0
 
     def facts(self) -> Mapping[str, object]:
         """What it told last, and by what it goes."""
@@ -95,6 +96,7 @@ class Control(KoraActor):
         command, steering = lookout.command, lookout.steering
         return {
             "permission": told.permission.value if self._count else None,
+            "told_at": self._told_at,
             "reasons": sorted(told.reasons),
             "target": None if told.target is None else told.target.value,
             "trigger": told.trigger,
@@ -237,7 +239,7 @@ class Control(KoraActor):
             self._closed_since = None
         elif self._closed_since is None:
             self._closed_since = version
-        before, self._told = self._told, verdict
+        before, self._told, self._told_at = self._told, verdict, asked_at
         # The Poller first where the gate is shut, and last where it is open: should this one die in between, nothing is
         # claimed for Workers that would give it back at once. The mirror before the Workers: that the work is paused is
         # to stand in the log ahead of what comes of it.

@@ -243,6 +243,13 @@ def _dead_letters(vitals: Vitals) -> _Found:
     return (Grade.DEGRADED, f"{said}; see `deadletters`") if vitals.dead_letters else (Grade.OK, said)
 
 
+def _missing(actors: Sequence[ActorVitals]) -> str:
+    """Which actors are not there without whom nothing is claimed; empty where none is missing."""
+    there = {each.duty for each in actors if each.state not in {"failed", "stopped"}}
+    missing = [each.name for each in actors if each.duty and each.duty not in there]
+    return f"there is no {', '.join(missing)}" if missing else ""
+
+
 def _hindrances(vitals: Vitals, parts: Sequence[Finding]) -> Iterator[str]:
     """What keeps claims from being made, the weightiest first."""
     if vitals.booting is not None:
@@ -253,6 +260,8 @@ def _hindrances(vitals: Vitals, parts: Sequence[Finding]) -> Iterator[str]:
     broken = [each for each in parts if each.grade is Grade.BROKEN]
     if broken:
         yield "; ".join(f"{each.part}: {each.says}" for each in broken)
+    if missing := _missing(vitals.actors):
+        yield missing
     steering = vitals.steering
     if not steering.is_readable:
         yield "the command log cannot be read"

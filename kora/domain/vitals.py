@@ -21,6 +21,8 @@ class ActorVitals:
     mailbox: int = 0
     is_needed: bool = True
     """whether the work depends on it; on an observer it does not"""
+    duty: str = ""
+    """what it does for claims to be made, which one of those with this duty has to do; empty: nothing"""
 
 
 @dataclass(frozen=True, slots=True)

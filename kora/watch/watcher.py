@@ -36,8 +36,9 @@ class Watcher:
 
     Who is gone is said to be, so that nobody waits for it. For one thread.
 
-    Nothing is remembered that a wrong step could follow from: each round goes by what the store and the process table
-    say then. So several may be at it, and one that is killed anywhere leaves nothing undone.
+    But for the age of commands, nothing is remembered that a wrong step could follow from: each round goes by what the
+    store and the process table say then. So several may be at it, and one that is killed anywhere leaves nothing
+    undone.
     """
 
     def __init__(

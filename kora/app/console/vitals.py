@@ -6,10 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.actor import KoraActor
-from actors.names import ADMIN, CONTROL, FACES, HEARTBEAT, LEDGER, MIRROR, STATE_HOLDER
+from actors.names import (
+    ADMIN,
+    CLOCK,
+    CONTROL,
+    FACES,
+    HEARTBEAT,
+    LEDGER,
+    MIRROR,
+    POLLER,
+    STATE_HOLDER,
+    WORKERS,
+    worker_names,
+)
 from actors.supervision import SupervisorStatus
 from kora.admin.views import WatcherView
-from kora.domain.control import ClaimPermission, StopLevel, is_watched
+from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel, is_watched
 from kora.domain.cost import Rung, micro_usd
 from kora.domain.state import COST_PAUSED, OPERATOR_PAUSED, DegradationReason, PrimaryState
 from kora.domain.vitals import (
@@ -27,6 +39,8 @@ if TYPE_CHECKING:
 
 _OBSERVERS: Final = frozenset({ADMIN, STATE_HOLDER, FACES, MIRROR})
 """without which the work goes on"""
+_CLAIMING: Final = (CLOCK, CONTROL, LEDGER, POLLER)
+"""without any of which nothing is claimed"""
 _Facts = Mapping[str, Any]
 
 
@@ -37,6 +51,7 @@ def vitals_of(inside: Inside, actors: Sequence[ActorStatus]) -> Vitals:
     pause = inside.state_dir.paused()
     letters = inside.directory.dead_letters
     beat = _facts(inside, HEARTBEAT)
+    duties = {name: name for name in _CLAIMING} | dict.fromkeys(worker_names(inside.settings().workers.count), WORKERS)
     control = _facts(inside, CONTROL)
     return Vitals(
         primary_state=PrimaryState(inside.state.view.primary_state),
@@ -49,7 +64,14 @@ def vitals_of(inside: Inside, actors: Sequence[ActorStatus]) -> Vitals:
         claims_held=inside.claims_held(),
         workers=inside.settings().workers.count,
         actors=[
-            ActorVitals(each.name, each.state, each.restarts, each.mailbox, is_needed=each.name not in _OBSERVERS)
+            ActorVitals(
+                each.name,
+                each.state,
+                each.restarts,
+                each.mailbox,
+                is_needed=each.name not in _OBSERVERS,
+                duty=duties.get(each.name, ""),
+            )
             for each in actors
         ],
         supervisors=list(_supervisors(tree)),
@@ -93,7 +115,7 @@ def _steering(facts: _Facts, now: float, *, pool_usd: float) -> SteeringVitals:
     reasons: Sequence[str] = facts.get("reasons", ())
     return SteeringVitals(
         is_readable=facts.get("store_readable", True),
-        permission=ClaimPermission(facts.get("permission") or ClaimPermission.NONE),
+        permission=_permission(facts, now),
         level=StopLevel(facts.get("level", 0)),
         trigger=facts.get("trigger", ""),
         held_by_boot=_held_by_boot(facts),
@@ -104,6 +126,14 @@ def _steering(facts: _Facts, now: float, *, pool_usd: float) -> SteeringVitals:
         pool_micro_usd=micro_usd(pool_usd),
         watcher_seen_seconds=_watcher_seen_seconds(facts, now),
     )
+
+
+def _permission(facts: _Facts, now: float) -> ClaimPermission:
+    """What Control told last, for as long as that is good: one that hangs permits nothing."""
+    told_seconds = _age(facts.get("told_at"), now)
+    if told_seconds is None or told_seconds > PERMISSION_SECONDS:
+        return ClaimPermission.NONE
+    return ClaimPermission(facts.get("permission") or ClaimPermission.NONE)
 
 
 def _watcher_seen_seconds(facts: _Facts, now: float) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from actors.control import Control
 from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
+from kora.domain.control import PERMISSION_SECONDS
 from kora.domain.health import Grade, health
 
 
@@ -36,6 +38,25 @@ def test_an_operators_pause_and_drain_are_on_purpose_and_their_end_is_seen(place
     console.resume(who="ann")
     eventually(lambda: health(console.vitals()).not_ready is None)
     assert health(console.vitals()).stopped_on_purpose is None
+
+
+def test_without_the_poller_it_is_not_ready(place, eventually):
+    console = place.begin()
+    eventually(lambda: health(console.vitals()).not_ready is None)
+    console.stop_actor("poller", who="ann")
+    assert health(console.vitals()).not_ready == "there is no poller"
+
+
+def test_what_control_has_not_said_again_for_longer_than_its_word_is_good_is_no_permission(
+    place, eventually, monkeypatch
+):
+    console = place.begin()
+    eventually(lambda: health(console.vitals()).not_ready is None)
+    facts = Control.facts
+    monkeypatch.setattr(
+        Control, "facts", lambda self: {**facts(self), "told_at": self._told_at - PERMISSION_SECONDS - 5}
+    )
+    assert health(console.vitals()).not_ready == "nothing may be claimed"
 
 
 def test_an_actor_that_cannot_say_how_it_is_keeps_nobody_from_hearing_of_the_others(place, monkeypatch):

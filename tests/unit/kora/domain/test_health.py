@@ -132,6 +132,23 @@ def test_what_cannot_claim_says_why(vitals, words):
     assert health(vitals).not_ready == words
 
 
+@pytest.mark.parametrize(
+    ("states", "words"),
+    [
+        (("idle", "stopped", "idle"), None),
+        (("idle", "stopped", "stopped"), "there is no worker-1, worker-2"),
+        (("stopped", "idle", "idle"), "there is no poller"),
+        (("hung", "busy", "restarting"), None),
+    ],
+)
+def test_without_those_by_whom_claims_are_made_it_is_not_ready(states, words):
+    named = [("poller", "poller"), ("worker-1", "workers"), ("worker-2", "workers"), ("heartbeat", "")]
+    actors = [
+        ActorVitals(name, state, duty=duty) for (name, duty), state in zip(named, (*states, "stopped"), strict=True)
+    ]
+    assert health(replace(WELL, actors=actors)).not_ready == words
+
+
 @pytest.mark.parametrize("permission", [ClaimPermission.NORMAL, ClaimPermission.CRITICAL_ONLY])
 def test_what_may_claim_anything_at_all_is_ready(permission):
     assert health(steered(permission=permission)).not_ready is None
