@@ -21,7 +21,7 @@ TABLES = {
         "ticket_id, workspace_id, assigned_to_actor_id, queue_state, rank, created_at, next_eligible_at, sea_status,"
         " claim_count, work_attempt_count, claim_fence_token, holder, failure_count_by_reason, last_resolution,"
         " last_summary, sea_idea_kind, sea_captured_at, ticket_title, agent, open_blockers, attempts_forgiven,"
-        " claimed_at, progress_at, ended_at, worked_us, cost_micro_usd"
+        " claimed_at, progress_at, ended_at, worked_us, cost_micro_usd, cost_forgiven_micro_usd"
     ),
     "operations JOIN tickets USING (ticket_no)": (
         "operations.work_attempt_id, sequence_within_attempt, ticket_id, attempt, kora_operation_id, tool_name, state,"

@@ -138,8 +138,8 @@ ticket that names an agent is done by that one. When the pool is used up, what r
 
 An attempt that costs more than `attempt_usd` is ended as soon as its agent has told of it, and has failed (by
 `over_limits`: three such failures, and the ticket is given up); one that has completed its ticket keeps its success. A
-ticket whose attempts have cost `ticket_usd` altogether, and that would be tried again, waits for an operator. Claude is
-also told what it may spend, as `max_budget_usd` would.
+ticket whose attempts have cost `ticket_usd` altogether, and that would be tried again, waits for an operator, whose
+`unblock` grants it as much again. Claude is also told what it may spend, as `max_budget_usd` would.
 
 ```toml
 [cost]

@@ -65,11 +65,11 @@ class Claim(NamedTuple):
     The newest 1,000 of them, with 4 MiB of results at most. An older one is still answered from the ledger, by its key.
     """
     attempts_forgiven: int = 0
-    """attempts that count no more, since an operator unblocked the ticket"""
+    """attempts that count no more, since an operator unblocked the ticket, or they had no fault of their own"""
     earlier_attempts: tuple[EarlierAttempt, ...] = ()
     """how the newest of them ended, oldest first; empty where the store tells no more than the ticket does"""
     spent_micro_usd: int = 0
-    """what all earlier attempts at the ticket were charged"""
+    """what earlier attempts were charged, as far as that counts: since an operator last unblocked the ticket"""
 
     @property
     def attempt(self) -> int:

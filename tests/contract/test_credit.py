@@ -315,6 +315,17 @@ def test_a_new_epoch_forgives_what_was_tried_so_far(runtime, add, board, reader,
     assert (event.payload["before"], event.payload["after"]) == ({"epoch": 1}, {"epoch": 2, "reason": "restored"})
 
 
+def test_a_new_epoch_and_its_own_end_forgive_an_attempt_once(runtime, add, board, ends):
+    add(1)
+    (claim,) = runtime.claim(1)
+    board.bump_epoch(reason="restored", who="ada")
+    runtime.settle(ends(claim, Status.RELEASED, is_forgiven=True))
+
+    (again,) = runtime.claim(1)
+
+    assert (again.attempt, again.attempts_counted) == (2, 1)
+
+
 def test_heads_of_chains_are_those_that_have_begun(runtime, add, reader):
     add(1)
     runtime.claim(1)

@@ -246,13 +246,43 @@ def test_a_reopened_ticket_has_its_failures_and_attempts_forgiven(made, board, r
     assert (claim.attempts_counted, claim.ticket.failure_count_by_reason) == (1, {})
 
 
-def test_a_retry_forced_for_the_sake_of_time_forgives_nothing(made, board, runtime):
-    made.failed_retryable()
+def test_an_unblocked_ticket_may_cost_its_cap_again(made, board, runtime, ends):
+    runtime.settle(ends(runtime.claim()[0], Status.RELEASED, cost_usd=4.0))
+    runtime.settle(ends(runtime.claim()[0], Status.BLOCKED_NEEDS_OPERATOR, cost_usd=3.0))
+
+    board.unblock(made.ticket_id, who="ann")
+
+    (claim,) = runtime.claim()
+    assert claim.spent_micro_usd == 0
+    runtime.settle(ends(claim, Status.RELEASED, cost_usd=0.5))
+    (again,) = runtime.claim()
+    assert (again.spent_micro_usd, [held.spent_micro_usd for held in runtime.writer.held()]) == (500_000, [500_000])
+
+
+def test_a_reopened_ticket_may_cost_its_cap_again(made, board, runtime, ends):
+    runtime.settle(ends(runtime.claim()[0], Status.FAILED_TERMINAL, cost_usd=7.0))
+
+    board.force_retry(made.ticket_id, who="ann")
+
+    assert runtime.claim()[0].spent_micro_usd == 0
+
+
+def test_what_was_forgiven_is_still_spent(*, made, board, runtime, ends, place, reader):
+    runtime.settle(ends(runtime.claim()[0], Status.BLOCKED_NEEDS_OPERATOR, cost_usd=7.0))
+
+    board.unblock(made.ticket_id, who="ann")
+
+    assert place.spent(made.ticket_id)[2] == reader.steering().pool.spent_micro_usd == 7_000_000
+
+
+def test_a_retry_forced_for_the_sake_of_time_forgives_nothing(made, board, runtime, ends):
+    (first,) = runtime.claim()
+    runtime.settle(ends(first, Status.RELEASED, cost_usd=0.5, next_eligible_offset_seconds=60))
 
     board.force_retry(made.ticket_id, who="ann")
 
     (claim,) = runtime.claim()
-    assert (claim.attempts_forgiven, claim.attempts_counted) == (0, 2)
+    assert (claim.attempts_forgiven, claim.attempts_counted, claim.spent_micro_usd) == (0, 2, 500_000)
 
 
 def test_the_claim_on_a_cancelled_ticket_is_void_at_once(*, made, board, runtime, ends, reader, place, clock):

@@ -100,8 +100,12 @@ WHERE d.ticket_no = $1 AND b.ticket_no = d.blocker_no AND b.sea_status = 'failed
 """,
     requeue="""
 UPDATE kora.tickets SET sea_status = $1, queue_state = $2::smallint, next_eligible_at = $3, open_blockers = $4::integer,
-    attempts_forgiven = $5::integer, failure_count_by_reason = $6
-WHERE ticket_no = $7 AND sea_status = $8 AND queue_state <> 3
+    failure_count_by_reason = $5
+WHERE ticket_no = $6 AND sea_status = $7 AND queue_state <> 3
+""",
+    forgive="""
+UPDATE kora.tickets SET attempts_forgiven = work_attempt_count, cost_forgiven_micro_usd = cost_micro_usd
+WHERE ticket_no = $1
 """,
     cancel="""
 UPDATE kora.tickets SET sea_status = 'failed_terminal', queue_state = 0, next_eligible_at = NULL,

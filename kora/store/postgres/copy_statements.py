@@ -159,7 +159,8 @@ INSERT INTO kora.tickets AS known (ticket_no, {TICKETS.listed})
 SELECT numbered.ticket_no, said.*
 FROM (VALUES ($1::text, $2::text, $3::text, $4::smallint, $5::smallint, $6::bigint, $7::bigint, $8::text, $9::text,
               $10::bigint, $11::text, $12::text, $13::bigint, $14::integer, $15::text, $16::text, $17::text,
-              $18::integer, $19::integer, $20::bigint, $21::bigint, $22::bigint, $23::bigint, $24::bigint)) AS said,
+              $18::integer, $19::integer, $20::bigint, $21::bigint, $22::bigint, $23::bigint, $24::bigint,
+              $25::bigint)) AS said,
      numbered
 ON CONFLICT (ticket_no) DO UPDATE SET {replaced(TICKETS, "ticket_id")} WHERE known.workspace_id = excluded.workspace_id
 """,

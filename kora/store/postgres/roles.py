@@ -46,7 +46,8 @@ GRANT INSERT ON kora.actor_registry, kora.runtimes, kora.tickets, kora.objective
     """
 GRANT UPDATE (sea_status, queue_state, next_eligible_at, assigned_to_actor_id, open_blockers, claim_count,
     claim_fence_token, holder, lease_expires_at, work_attempt_id, claimed_at, progress_at, ended_at, worked_us,
-    cost_micro_usd, work_attempt_count, attempts_forgiven, failure_count_by_reason, last_resolution, last_summary)
+    cost_micro_usd, cost_forgiven_micro_usd, work_attempt_count, attempts_forgiven, failure_count_by_reason,
+    last_resolution, last_summary)
     ON kora.tickets TO {role}
 """,
     "GRANT UPDATE (state, dispatch_result, dispatch_error, ended_at, charged_micro_usd) ON kora.operations TO {role}",

@@ -13,7 +13,7 @@ from kora.store.postgres.roles import admission, check_runtime_role
 from kora.store.sql.unfinished import check_finished
 from kora.store.views import Look
 
-REVISION: Final = "0003"
+REVISION: Final = "0004"
 OLDEST_SERVER: Final = 150_000
 
 _SERVER: Final = """

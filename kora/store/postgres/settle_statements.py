@@ -59,7 +59,7 @@ CROSS JOIN LATERAL (SELECT * FROM kora.tickets WHERE ticket_no = p.ticket_no AND
 SETTLE_TICKETS: Final = Many(
     """
 UPDATE kora.tickets SET sea_status = $3, queue_state = $4::smallint, next_eligible_at = $5, last_resolution = $6,
-    failure_count_by_reason = $7, attempts_forgiven = attempts_forgiven + $8::integer,
+    failure_count_by_reason = $7, attempts_forgiven = least(work_attempt_count, attempts_forgiven + $8::integer),
     last_summary = column4, cost_micro_usd = cost_micro_usd + column5,
     ended_at = $2, worked_us = worked_us + greatest(0, $2 - coalesce(claimed_at, $2)),
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL

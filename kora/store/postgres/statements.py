@@ -33,13 +33,15 @@ CASE WHEN EXISTS (SELECT 1 FROM kora.dependencies AS any_of WHERE any_of.ticket_
 ) END
 """
 
+_COST_COUNTED: Final = "t.cost_micro_usd - t.cost_forgiven_micro_usd"
+
 # The columns of `TicketRow`.
 TICKET_SELECT: Final = f"""
 SELECT t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank,
        t.sea_idea_kind, t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count,
        t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token,
        t.holder, t.lease_expires_at, t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven,
-       t.cost_micro_usd, {_BLOCKED_BY}
+       {_COST_COUNTED}, {_BLOCKED_BY}
 FROM kora.tickets AS t JOIN kora.objectives AS o ON o.ticket_no = t.ticket_no
 """
 
@@ -48,7 +50,7 @@ READY_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.ticket_title,
 (SELECT o.ticket_objective FROM kora.objectives AS o WHERE o.ticket_no = t.ticket_no),
 t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at, t.next_eligible_at, t.claim_count, t.work_attempt_count,
-t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempts_forgiven, t.cost_micro_usd,
+t.failure_count_by_reason, t.last_resolution, t.last_summary, t.agent, t.attempts_forgiven, {_COST_COUNTED},
 {_BLOCKED_BY}
 """
 

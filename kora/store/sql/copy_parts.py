@@ -48,7 +48,7 @@ TICKETS: Final = Part(
         "ticket_id workspace_id assigned_to_actor_id queue_state rank created_at next_eligible_at sea_status"
         " sea_idea_kind sea_captured_at ticket_title agent claim_count work_attempt_count failure_count_by_reason"
         " last_resolution last_summary open_blockers attempts_forgiven claimed_at progress_at ended_at worked_us"
-        " cost_micro_usd"
+        " cost_micro_usd cost_forgiven_micro_usd"
     ),
 )
 """without what a claim sets: none is held"""

@@ -54,7 +54,7 @@ class TicketRow(NamedTuple):
     agent: str | None
     open_blockers: int
     attempts_forgiven: int
-    cost_micro_usd: int
+    counted_micro_usd: int
     blocked_by: str | None
     """a JSON array of ticket ids; None where the board has no dependencies at all"""
 
@@ -78,7 +78,7 @@ class ReadyRow(NamedTuple):
     last_summary: str | None
     agent: str | None
     attempts_forgiven: int
-    cost_micro_usd: int
+    counted_micro_usd: int
     blocked_by: str | None
 
 
@@ -140,7 +140,7 @@ def claim_of(row: TicketRow) -> Claim:
         holder=active.holder,
         lease_expires_at=active.lease_expires_at,
         attempts_forgiven=row.attempts_forgiven,
-        spent_micro_usd=row.cost_micro_usd,
+        spent_micro_usd=row.counted_micro_usd,
     )
 
 
@@ -181,7 +181,7 @@ class NewClaims:
             last_summary,
             agent,
             attempts_forgiven,
-            cost_micro_usd,
+            counted_micro_usd,
             blocked_by,
         ) = row
         fence = claim_count + 1
@@ -209,7 +209,7 @@ class NewClaims:
         ticket = made(Ticket, _TICKET_FIELDS, fields)
         key = ClaimKey(ticket_id, fence, work_attempt_id)
         return Claim(
-            key, ticket, self._holder, self._until, operations, attempts_forgiven, earlier_attempts, cost_micro_usd
+            key, ticket, self._holder, self._until, operations, attempts_forgiven, earlier_attempts, counted_micro_usd
         )
 
     def _new_active(self, fence: int) -> ActiveClaim:

@@ -182,7 +182,9 @@ class BoardStatements:
     drop_failed_blockers: str
     """number"""
     requeue: str
-    """status, queue state, due, open blockers, attempts forgiven, failure counts; number, status so far"""
+    """status, queue state, due, open blockers, failure counts; number, status so far"""
+    forgive: str
+    """number: neither its attempts so far nor what they cost count towards its bounds"""
     cancel: str
     """summary, ended at, time worked; number, status so far"""
     claimed_at: str

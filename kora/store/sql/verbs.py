@@ -23,7 +23,7 @@ _BLOCKERS_NAMED: Final = 3
 
 
 def unblock(change: Change, ticket_id: str) -> Ticket:
-    """What waits for an operator is eligible again. Its attempts so far count no more towards `max_attempts`.
+    """What waits for an operator is eligible again. Neither its attempts so far nor their cost count any more.
 
     Blockers that failed for good are blockers no more; the others are still waited for, and so is its time.
     """
@@ -37,7 +37,8 @@ def unblock(change: Change, ticket_id: str) -> Ticket:
 def force_retry(change: Change, ticket_id: str) -> Ticket:
     """What failed for good is reopened; what waits for its time, or for the cost limit's end, is eligible now.
 
-    Of a reopened one, failures and attempts so far count no more, and blockers that failed are blockers no more.
+    Of a reopened one, failures, attempts and what they cost count no more, and blockers that failed are blockers no
+    more.
     """
     row = _row(change, ticket_id)
     if row.sea_status == Status.FAILED_TERMINAL:
@@ -102,10 +103,11 @@ def _requeue(
         queue_state = QueueState.WAITING
     else:
         queue_state = QueueState.READY
-    attempts_forgiven = row.work_attempt_count if forgiven else row.attempts_forgiven
-    counts = (blockers, attempts_forgiven, row.failure_count_by_reason)
+    counts = (blockers, row.failure_count_by_reason)
     bound = (status.value, int(queue_state), next_eligible_at, *counts, row.ticket_no, row.sea_status)
     _write(change, change.say.requeue, bound)
+    if forgiven:
+        _write(change, change.say.forgive, (row.ticket_no,))
 
 
 def _write(change: Change, statement: str, bound: tuple[object, ...]) -> None:

@@ -80,9 +80,12 @@ AND (SELECT sea_status FROM tickets WHERE ticket_no = dependencies.blocker_no) =
 # Verbs. Each repeats the status that it was decided on.
 
 REQUEUE: Final = """
-UPDATE tickets SET sea_status = ?, queue_state = ?, next_eligible_at = ?, open_blockers = ?, attempts_forgiven = ?,
-    failure_count_by_reason = ?
+UPDATE tickets SET sea_status = ?, queue_state = ?, next_eligible_at = ?, open_blockers = ?, failure_count_by_reason = ?
 WHERE ticket_no = ? AND sea_status = ? AND queue_state <> 3
+"""
+
+FORGIVE: Final = """
+UPDATE tickets SET attempts_forgiven = work_attempt_count, cost_forgiven_micro_usd = cost_micro_usd WHERE ticket_no = ?
 """
 
 CANCEL: Final = """

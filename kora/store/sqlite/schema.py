@@ -30,8 +30,8 @@ from kora.store.sqlite.statements import (
 )
 from kora.store.views import Look
 
-REVISION: Final = "0005"
-KNOWN_REVISIONS: Final = ("0001", "0002", "0003", "0004", REVISION)
+REVISION: Final = "0006"
+KNOWN_REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", REVISION)
 APPLICATION_ID: Final = 0x4B6F7261
 """'Kora' in SQLite's header, so that a database of something else is never taken for ours"""
 

@@ -92,6 +92,7 @@ BOARD: Final = BoardStatements(
     open_blockers=boards.OPEN_BLOCKERS,
     drop_failed_blockers=boards.DROP_FAILED_BLOCKERS,
     requeue=boards.REQUEUE,
+    forgive=boards.FORGIVE,
     cancel=boards.CANCEL,
     claimed_at=boards.CLAIMED_AT,
     abandon_attempt=shared.ABANDON_ATTEMPT,

@@ -113,19 +113,23 @@ CASE WHEN EXISTS (SELECT 1 FROM dependencies) THEN (
 ) || '' END
 """
 
+_COST_COUNTED: Final = "t.cost_micro_usd - t.cost_forgiven_micro_usd"
+
 # The columns of `TicketRow`.
 TICKET_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.workspace_id, t.ticket_title, o.ticket_objective, t.sea_status, t.rank, t.sea_idea_kind,
 t.sea_captured_at, t.created_at, t.assigned_to_actor_id, t.next_eligible_at, t.claim_count, t.work_attempt_count,
 t.failure_count_by_reason, t.last_resolution, t.last_summary, t.claim_fence_token, t.holder, t.lease_expires_at,
-t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, t.cost_micro_usd, {_BLOCKED_BY}
+t.work_attempt_id, t.agent, t.open_blockers, t.attempts_forgiven, {_COST_COUNTED},
+{_BLOCKED_BY}
 """
 
 # The columns of `ReadyRow`.
 READY_COLUMNS: Final = f"""
 t.ticket_no, t.ticket_id, t.ticket_title, o.ticket_objective, t.rank, t.sea_idea_kind, t.sea_captured_at, t.created_at,
 t.next_eligible_at, t.claim_count, t.work_attempt_count, t.failure_count_by_reason, t.last_resolution, t.last_summary,
-t.agent, t.attempts_forgiven, t.cost_micro_usd, {_BLOCKED_BY}
+t.agent, t.attempts_forgiven, {_COST_COUNTED},
+{_BLOCKED_BY}
 """
 
 TICKET_SELECT: Final = f"""

@@ -80,7 +80,7 @@ CROSS JOIN operations AS p
 SETTLE_TICKETS: Final = Many(
     """
 UPDATE OR FAIL tickets SET sea_status = ?3, queue_state = ?4, next_eligible_at = ?5, last_resolution = ?6,
-    failure_count_by_reason = ?7, attempts_forgiven = attempts_forgiven + ?8,
+    failure_count_by_reason = ?7, attempts_forgiven = min(work_attempt_count, attempts_forgiven + ?8),
     last_summary = ended.column4, cost_micro_usd = cost_micro_usd + ended.column5,
     ended_at = ?2, worked_us = worked_us + max(0, ?2 - coalesce(claimed_at, ?2)),
     claim_fence_token = NULL, holder = NULL, lease_expires_at = NULL, work_attempt_id = NULL

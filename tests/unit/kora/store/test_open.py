@@ -165,7 +165,7 @@ def test_a_database_of_something_else_is_refused_and_left_alone(path):
 def test_a_newer_schema_is_refused_and_both_revisions_are_named(store, path, raw):
     raw.execute("UPDATE alembic_version SET version_num = '0042'")
 
-    with pytest.raises(StoreUnusableError, match=r"revision 0042, newer than this Kora's 0005"):
+    with pytest.raises(StoreUnusableError, match=r"revision 0042, newer than this Kora's 0006"):
         opened(path)
     assert raw.execute("SELECT version_num FROM alembic_version").fetchall() == [("0042",)]
 
@@ -178,8 +178,8 @@ def test_a_store_without_its_tables_is_refused(store, path, raw):
 
 
 def test_migrating_tells_from_where_to_where(path):
-    assert migrate(f"sqlite:///{path}", workspace_id="w") == (None, "0005")
-    assert migrate(f"sqlite:///{path}", workspace_id="w") == ("0005", "0005")
+    assert migrate(f"sqlite:///{path}", workspace_id="w") == (None, "0006")
+    assert migrate(f"sqlite:///{path}", workspace_id="w") == ("0006", "0006")
 
 
 def test_the_database_knows_whose_it_is(store, raw):
