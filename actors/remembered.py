@@ -44,19 +44,21 @@ class Remembered:
     reset_no: int | None = None
     """the last reset that was seen: a later one also ends the pauses of providers"""
     month: int | None = None
-    """the month in which it was last looked for tickets that a pause for cost has deferred in an earlier one"""
+    """the month in which it was last looked for tickets that a pause for cost has deferred; None while there is one"""
     resumes: bool = False
     """there are some, and the store has not made them eligible yet"""
 
     def is_to_resume(self, pool: Pool, has_deferred: Callable[[], bool | None], *, is_used_up: bool) -> bool:
-        """Whether what an earlier month deferred for cost is to be made eligible: looked for once a month.
+        """Whether what was deferred for cost is to be made eligible: looked for once a month, and after a pause.
 
         True until the store has done so. `has_deferred` is None where it cannot be read, and is asked again.
         """
+        if is_used_up:
+            # What is deferred waits; should the pool be made larger, that is to be looked for, too.
+            self.month, self.resumes = None, False
+            return False
         if self.month != pool.month:
-            # Tickets that are deferred while the pool is used up are this month's.
-            found = False if is_used_up else has_deferred()
-            if found is None:
+            if (found := has_deferred()) is None:
                 return False
             self.month, self.resumes = pool.month, found
         if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:

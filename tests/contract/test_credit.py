@@ -290,6 +290,24 @@ def test_a_new_month_frees_what_was_deferred_once_whoever_asks(
     assert reader.steering().pool.ramp_seconds == 0
 
 
+def test_what_is_deferred_once_the_pause_is_over_is_eligible(*, runtime, add, board, clock, reader):
+    first, second = add(2)
+    one, two = runtime.claim(2)
+    clock.advance(1)
+    board.refresh_credit(NO_RAMP, who="ada")
+    runtime.settle(paid(one, 1.0, DEFERRED))
+    assert reader.ticket(first).sea_status is Status.ASSIGNED
+    next_month(clock)
+    runtime.settle(paid(two, 1.0, DEFERRED))
+    assert reader.ticket(second).sea_status is Status.ASSIGNED
+
+    again = runtime.claim(5)
+
+    assert {claim.key.ticket_id for claim in again} == {first, second}
+    runtime.settle(*(paid(claim, 1.0, DEFERRED) for claim in again))
+    assert runtime.claim(5) == [], "these belong to a pause that has not ended"
+
+
 def test_a_critical_order_takes_nothing_but_critical_tickets(runtime, add):
     low, critical, other, third = add({}, *[{"sea_priority": "critical"}] * 3)
 

@@ -218,4 +218,11 @@ UPDATE kora.workspaces SET
 WHERE workspace_id = $1
 """,
     free_deferred=_FREE_DEFERRED,
+    free_too_late="""
+UPDATE kora.tickets SET sea_status = 'assigned', queue_state = CASE WHEN open_blockers > 0 THEN 0 ELSE 1 END,
+    next_eligible_at = NULL
+WHERE ticket_no = ANY (ARRAY(SELECT json_array_elements_text($3::json)::bigint))
+  AND sea_status || '' = 'deferred_cost_limit'
+  AND claimed_at < greatest($2, (SELECT refreshed_at FROM kora.workspaces WHERE workspace_id = $1))
+""",
 )

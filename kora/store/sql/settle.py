@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from kora.clock import from_us, to_us
 from kora.domain.claim import BLOCKED_FOR_ATTEMPTS, ClaimKey
 from kora.domain.events import EventType, canonical, spelling
 from kora.domain.operation import OperationState
@@ -136,11 +137,23 @@ def _write(turn: OpenTurn, some: Sequence[_End]) -> list[_End]:
     attempts = json_array([end.settlement.key.work_attempt_id for end in ends])
     ended = turn.connection.execute(turn.say.end_operations, (turn.now_us, attempts))
     turn.log.extend(told)
+    _free_too_late(turn, _that_came_to(Status.DEFERRED_COST_LIMIT, ends))
     note_ceilings(turn, [end.settlement.key.ticket_id for end in ends if _is_tried_too_often(end.settlement)])
     if ended.fetchone()[0] if turn.has_dependencies is None else turn.has_dependencies:
         dependents.failed(turn, _that_came_to(Status.FAILED_TERMINAL, ends))
         dependents.completed(turn, _that_came_to(Status.COMPLETED, ends))
     return ends
+
+
+def _free_too_late(turn: OpenTurn, deferred: list[int]) -> None:
+    """Of these, what was begun before the pool was refreshed, or in another month: its pause is over already.
+
+    Whoever ended that pause has not met it, and nobody would look for it before the next one has ended.
+    """
+    if deferred:
+        month_us = to_us(from_us(turn.now_us).replace(day=1, hour=0, minute=0, second=0, microsecond=0))
+        bound = (turn.workspace_id, month_us, json_array(deferred))
+        turn.connection.execute(turn.say.steering.free_too_late, bound)
 
 
 def _charged(turn: OpenTurn, ends: Sequence[_End]) -> list[_End]:

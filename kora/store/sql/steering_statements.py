@@ -120,6 +120,9 @@ class SteeringTurnStatements:
     """workspace, month, now, end of the ramp, its interval"""
     free_deferred: str
     """as an operator's"""
+    free_too_late: str
+    """workspace, moment, numbers: those of these that were deferred, and claimed before the moment or before the last
+    refresh, are in the queue"""
 
 
 class CommandRow(NamedTuple):

@@ -184,4 +184,10 @@ UPDATE workspaces SET
 WHERE workspace_id = ?1
 """,
     free_deferred=_FREE_DEFERRED,
+    free_too_late="""
+UPDATE tickets SET sea_status = 'assigned', queue_state = CASE WHEN open_blockers > 0 THEN 0 ELSE 1 END,
+    next_eligible_at = NULL
+WHERE ticket_no IN (SELECT value FROM json_each(?3)) AND sea_status || '' = 'deferred_cost_limit'
+  AND claimed_at < max(?2, coalesce((SELECT refreshed_at FROM workspaces WHERE workspace_id = ?1), 0))
+""",
 )

@@ -395,6 +395,16 @@ def test_so_does_one_that_begins_in_the_new_month_unless_the_pool_is_used_up_aga
     assert stage.said(LEDGER) == told
 
 
+def test_so_does_one_whose_pool_was_made_larger(stage):
+    seat = Seat(stage)
+    seat.steered.deferred = 1
+    seat.steered.spend(200.0)
+    seat.sit()
+    seat.steered.spend(199.0)
+    seat.tick()
+    assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)]
+
+
 def test_a_retry_ceiling_leaves_critical_tickets(seat, said):
     seat.steered.has_ceiling = True
     for _ in range(2):
