@@ -155,10 +155,7 @@ WHERE workspace_id = $1 AND sea_status NOT IN ('completed', 'failed_terminal')
 """,
 )
 
-# As an array, of which a few are expected; of a list in JSON a hundred, for which a whole table might be read.
-_ASKED: Final = (
-    "work_attempt_id = ANY (ARRAY(SELECT named.said ->> 1 FROM json_array_elements($2::json) AS named(said)))"
-)
+_PRESENCE: Final = "work_attempt_id = asked.said ->> 1 AND sequence_within_attempt = 0"
 
 STEERING_TURN: Final = SteeringTurnStatements(
     mark=_MARK,
@@ -171,14 +168,14 @@ ON CONFLICT DO NOTHING
     # By presence marks, each in a query of its own: see `settle_statements`.
     charged=f"""
 SELECT 1 FROM kora.tickets WHERE workspace_id = $1 AND ticket_no = ANY (ARRAY(
-    SELECT ticket_no FROM kora.operations WHERE {_ASKED} AND sequence_within_attempt = 0))
+    SELECT (SELECT ticket_no FROM kora.operations WHERE {_PRESENCE})
+    FROM json_array_elements($2::json) AS asked(said)))
 ORDER BY ticket_no FOR NO KEY UPDATE;
 SELECT t.ticket_id, o.work_attempt_id, t.ticket_no, coalesce(o.charged_micro_usd, 0), o.state, o.dispatch_result
-FROM kora.operations AS o
-JOIN kora.tickets AS t ON t.ticket_no = o.ticket_no AND t.workspace_id = $1
-JOIN json_array_elements($2::json) AS asked(said)
-    ON o.work_attempt_id = asked.said ->> 1 AND t.ticket_id = asked.said ->> 0
-WHERE o.{_ASKED} AND o.sequence_within_attempt = 0
+FROM json_array_elements($2::json) AS asked(said)
+CROSS JOIN LATERAL (SELECT * FROM kora.operations WHERE {_PRESENCE} OFFSET 0) AS o
+CROSS JOIN LATERAL (SELECT ticket_id, ticket_no FROM kora.tickets WHERE ticket_no = o.ticket_no
+                    AND ticket_id = asked.said ->> 0 AND workspace_id = $1 OFFSET 0) AS t
 """,
     charge="""
 UPDATE kora.operations AS o SET charged_micro_usd = (charge.said ->> 1)::bigint

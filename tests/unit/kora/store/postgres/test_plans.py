@@ -22,7 +22,7 @@ OF_ALL_ATTEMPTS = "(sequence_within_attempt = 0)"
 """a condition of an index that holds for a row of each attempt there ever was"""
 TEXTS = {
     field.name: said.statement if isinstance(said, Many) else said
-    for group in (TURN, TURN.log, TURN.dependents)
+    for group in (TURN, TURN.log, TURN.dependents, TURN.steering)
     for field in fields(group)
     if isinstance(said := getattr(group, field.name), str | Many)
 }
