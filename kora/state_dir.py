@@ -58,7 +58,7 @@ class StateDir:
         self._own: str | None = None
         self._own_fd = -1
         self._predecessors: dict[str, int] = {}
-        self._kept: list[int] = []
+        self._kept: dict[str, int] = {}
         """the locks of predecessors whose marks cannot be removed: as long as they are held, nobody is found there"""
         self._paused = path / "paused"
         self._pause_fault: str | None = None
@@ -102,6 +102,17 @@ class StateDir:
             self._unreadable = True
         return tuple(self._predecessors)
 
+    def is_settled(self) -> bool:
+        """Whether no predecessor is left whose claims are to be returned, or attempts charged. For any thread.
+
+        Where that cannot be told there is nothing to wait for.
+        """
+        try:
+            names = [file.name for file in self._runtimes.iterdir()]
+        except OSError:
+            return True
+        return all(name == self._own or name in self._kept for name in names)
+
     def forget(self, runtime_ids: Sequence[str]) -> None:
         """Their claims are returned, and their attempts charged: nothing of them remains to be done.
 
@@ -115,7 +126,7 @@ class StateDir:
             if self._remove(runtime_id):
                 os.close(fd)
             else:
-                self._kept.append(fd)
+                self._kept[runtime_id] = fd
 
     def unregister(self) -> None:
         """This runtime holds nothing: there is nothing for a successor to return, unless it has yet to be charged."""
@@ -177,7 +188,7 @@ class StateDir:
         """Leave."""
         if self._own_fd >= 0:
             os.close(self._own_fd)
-        for fd in (*self._predecessors.values(), *self._kept):
+        for fd in (*self._predecessors.values(), *self._kept.values()):
             os.close(fd)
         self._predecessors.clear()
         self._kept.clear()

@@ -221,8 +221,8 @@ class Runtime:
         return self._reader.outstanding()
 
     def is_idle(self) -> bool:
-        """Whether nothing is left that this runtime could come to work; see `Idleness`."""
-        return self._idleness.is_idle()
+        """Whether nothing is left that this runtime could come to work, see `Idleness`; nor of those before it."""
+        return self._idleness.is_idle() and self._state_dir.is_settled()
 
     def wait(self, timeout: float) -> bool:
         """Wait for as long, or until the supervisor has given up; True when it has.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from contextlib import closing
 
 import pytest
@@ -14,8 +15,10 @@ from actors.supervision import CommandTimeoutError
 from kora.agents.port import Lease
 from kora.app import Runtime
 from kora.config import load
+from kora.domain.ids import new_id
 from kora.domain.resolution import Outcome
 from kora.domain.ticket import NewTicket, Status
+from kora.state_dir import StateDir
 from kora.store.open import open_store
 from tests.claims import a_claim
 
@@ -177,3 +180,17 @@ def test_actors_that_would_not_stop_are_told_of_and_everything_else_is_undone(se
     assert undone.is_set()
     assert len(said) == 1
     assert "left behind" in said[0]
+
+
+def test_a_runtime_that_has_yet_to_see_to_those_before_it_is_not_idle(settings):
+    configured = settings()
+    killed = StateDir(configured.runtime.state_dir)
+    killed.register(new_id())
+    killed.close()
+    with Runtime(configured) as runtime:
+        assert not runtime.is_idle()
+        runtime.start()
+        give_up_at = time.monotonic() + 30
+        while not runtime.is_idle():
+            assert time.monotonic() < give_up_at
+            runtime.wait(0.02)

@@ -77,9 +77,12 @@ def test_a_predecessor_counts_as_ended_only_when_nobody_holds_its_lock_any_more(
     successor.register(new_id())
     assert successor.ended() == ()
     guardian.communicate()
+    assert not successor.is_settled()
     assert successor.ended() == (name,)
     assert successor.ended() == (name,), "until it is forgotten"
+    assert not successor.is_settled()
     successor.forget([name])
+    assert successor.is_settled()
     assert successor.ended() == ()
     assert not (path / "runtimes" / name).exists()
     successor.close()
@@ -115,6 +118,7 @@ def test_marks_that_cannot_be_removed_are_said_once_and_not_found_again(path, mo
         assert sorted(state_dir.ended()) == ["one", "two"]
         state_dir.forget(["one", "two"])
         assert state_dir.ended() == (), "or each tick would return their claims once more"
+        assert state_dir.is_settled(), "or a runtime that ends when it is idle would never end"
         state_dir.unregister()
         state_dir.close()
     [line] = warnings
