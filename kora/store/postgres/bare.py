@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from functools import lru_cache
 from typing import Any, Final, Self
 
@@ -12,6 +13,9 @@ from psycopg import RawCursor
 ANSWER_SECONDS: Final = 8.0
 """how long an answer is waited for, before the server counts as out of reach"""
 
+PLANS_SECONDS: Final = 60.0
+"""how long a plan is kept: one that was made while a table had next to nothing may be the wrong one for what it has
+become, and only where autovacuum is on, and has come to that table, does the server make it anew"""
 _PREPARED_FROM: Final = 2
 """a statement that is executed more often is planned once, as long as the connection lives"""
 _PLACE: Final = re.compile(r"\$(\d+)")
@@ -21,12 +25,14 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
     """Waits no longer for an answer than it may."""
 
     answer_seconds = ANSWER_SECONDS
+    planned_at = 0.0
+    """when it was last begun to plan all anew"""
 
     @classmethod
     def opened(cls, conninfo: str, answer_seconds: float) -> Self:
         """A connection on which each statement commits itself. Raises what psycopg raises."""
         bare = cls.connect(conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
-        bare.answer_seconds = answer_seconds
+        bare.answer_seconds, bare.planned_at = answer_seconds, time.monotonic()
         try:
             found = bare.execute("SELECT pg_backend_pid()").fetchone()
         except BaseException:
@@ -37,6 +43,13 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
             # is not, or is something else: a proxy that pools has told a number of its own.
             bare.prepare_threshold = _PREPARED_FROM
         return bare
+
+    def begin(self, statement: str) -> None:
+        """Begin a transaction so; what has been planned for long is planned anew in it."""
+        now = time.monotonic()
+        if now - self.planned_at >= PLANS_SECONDS:
+            statement, self.planned_at = f"{statement}; DISCARD PLANS", now
+        self.execute(statement.encode())
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
         """As psycopg does; `OperationalError` when an answer does not come in time, and the connection is no more.

@@ -264,12 +264,12 @@ class PostgresConnection:
         """A connection with a transaction open. One that had died unnoticed is replaced: nothing was done on it yet."""
         bare = self._live()
         try:
-            bare.execute(begin)
+            bare.begin(begin)
         except psycopg.OperationalError:
             if not bare.closed:
                 raise
             bare = self._live()
-            bare.execute(begin)
+            bare.begin(begin)
         return bare
 
     def _roll_back(self, bare: Waiting) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import fields
 from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
+from kora.domain.ticket import NewTicket
 from kora.store.open import migrate
+from kora.store.postgres import bare
 from kora.store.postgres.bare import steps
 from kora.store.postgres.connection import BY_KEYS, PostgresConnection
 from kora.store.postgres.many import Many
@@ -86,6 +90,32 @@ SELECT 1 FROM unnest($1::text[]) AS given(id) JOIN kora.operations ON work_attem
 )
 def test_a_plan_that_reads_a_table_from_end_to_end_is_seen(prepared, text):
     assert any(reads_whole_tables(node) for node in plans_of(prepared, text))
+
+
+def test_what_was_planned_on_a_board_of_one_ticket_is_planned_anew_in_time(monkeypatch, postgres, fresh, url, board):
+    board.add([NewTicket(ticket_title="the first")], who="ada")
+    postgres.execute("VACUUM ANALYZE kora.tickets", database=fresh)
+    with closing(PostgresConnection(url, "a store", WORKSPACE)) as connection:
+
+        def indexes() -> set[str | None]:
+            with connection.writing():
+                (found,) = connection.execute("EXPLAIN (FORMAT JSON) EXECUTE held ('runtime')").fetchone()
+            return {node.get("Index Name") for node in nodes(found[0]["Plan"])} & {"tickets_pkey", "tickets_held"}
+
+        with connection.writing():
+            connection.carry_out(
+                sql.SQL(f"SET plan_cache_mode = force_generic_plan{BY_KEYS.replace('SET LOCAL', 'SET')}")
+            )
+            held = """
+PREPARE held AS SELECT ticket_id FROM kora.tickets
+WHERE workspace_id = 'workspace' AND queue_state = 3 AND holder = $1 ORDER BY ticket_no
+"""
+            connection.carry_out(sql.SQL(held))
+        assert indexes() == {"tickets_pkey"}
+        board.add([NewTicket(ticket_title="one of many")] * 2_000, who="ada")
+        assert indexes() == {"tickets_pkey"}
+        monkeypatch.setattr(bare, "PLANS_SECONDS", 0.0)
+        assert indexes() == {"tickets_held"}
 
 
 def test_where_no_ticket_waits_for_another_nobody_looks_for_such(add, runtime, monkeypatch):
