@@ -45,8 +45,8 @@ class Remembered:
     """the last reset that was seen: a later one also ends the pauses of providers"""
     month: int | None = None
     """the month in which it was last looked for tickets that a pause for cost has deferred; None while there is one"""
-    resumes: bool = False
-    """there are some, and the store has not made them eligible yet"""
+    resumes: bool | None = None
+    """whether there are some that the store has not made eligible yet; None while nobody has looked"""
 
     def is_to_resume(self, pool: Pool, has_deferred: Callable[[], bool | None], *, is_used_up: bool) -> bool:
         """Whether what was deferred for cost is to be made eligible: looked for once a month, and after a pause.
@@ -63,4 +63,4 @@ class Remembered:
             self.month, self.resumes = pool.month, found
         if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
             self.resumes = False
-        return self.resumes
+        return self.resumes is True

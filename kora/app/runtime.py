@@ -221,8 +221,13 @@ class Runtime:
         return self._reader.outstanding()
 
     def is_idle(self) -> bool:
-        """Whether nothing is left that this runtime could come to work, see `Idleness`; nor of those before it."""
-        return self._idleness.is_idle() and self._state_dir.is_settled()
+        """Whether nothing is left that this runtime could come to work, see `Idleness`; nor of those before it.
+
+        Nor is it to make eligible what waits deferred since an earlier month.
+        """
+        # In this order: what is made eligible stands in the store before it is remembered.
+        is_resumed = self._remembered.resumes is False
+        return is_resumed and self._idleness.is_idle() and self._state_dir.is_settled()
 
     def wait(self, timeout: float) -> bool:
         """Wait for as long, or until the supervisor has given up; True when it has.

@@ -20,7 +20,9 @@ from kora.domain.resolution import Outcome
 from kora.domain.ticket import NewTicket, Status
 from kora.state_dir import StateDir
 from kora.store.open import open_store
+from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from tests.claims import a_claim
+from tests.contract.conftest import settlement
 
 # Its own first sink prints every line.
 logger.remove()
@@ -182,6 +184,21 @@ def test_actors_that_would_not_stop_are_told_of_and_everything_else_is_undone(se
     assert "left behind" in said[0]
 
 
+def test_a_runtime_that_has_yet_to_free_what_an_earlier_month_has_deferred_is_not_idle(settings):
+    configured = settings()
+    with board(configured) as store, closing(store.board()) as handle:
+        (ticket_id,) = handle.add([NewTicket(ticket_title="deferred")], who="ada")
+        with closing(store.writer(RuntimeRecord("before", "here", 1, "1"))) as writer:
+            incarnation = writer.next_incarnation()
+            (claim,) = writer.turn(incarnation, Turn(claim=ClaimOrder(1, 60.0))).claims
+            writer.turn(incarnation, Turn(settle=[settlement(claim, Status.DEFERRED_COST_LIMIT)]))
+    with Runtime(configured) as runtime:
+        assert not runtime.is_idle()
+        runtime.start()
+        until_idle(runtime)
+    assert status(configured, ticket_id) == Status.COMPLETED
+
+
 def test_a_runtime_that_has_yet_to_see_to_those_before_it_is_not_idle(settings):
     configured = settings()
     killed = StateDir(configured.runtime.state_dir)
@@ -190,7 +207,11 @@ def test_a_runtime_that_has_yet_to_see_to_those_before_it_is_not_idle(settings):
     with Runtime(configured) as runtime:
         assert not runtime.is_idle()
         runtime.start()
-        give_up_at = time.monotonic() + 30
-        while not runtime.is_idle():
-            assert time.monotonic() < give_up_at
-            runtime.wait(0.02)
+        until_idle(runtime)
+
+
+def until_idle(runtime):
+    give_up_at = time.monotonic() + 30
+    while not runtime.is_idle():
+        assert time.monotonic() < give_up_at
+        runtime.wait(0.02)
