@@ -92,6 +92,8 @@ class Herald:
             _say_given(worker, claims)
             generation = self._roster.generation(worker)
             self._speaker.tell(worker, Work(tuple(claims), lease, incarnation, generation))
+        if result.claims:
+            self._pending.claimed()
         self._pending.news |= bool(turn.settle or turn.claim)
         return has_more
 

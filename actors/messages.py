@@ -106,7 +106,7 @@ class Poll(Message):
 class Order(Message):
     """The Poller's wish: hold this many claims altogether.
 
-    It stands until its permission runs out, or the board is empty.
+    It stands until its permission runs out, or the board is empty; a single one until a claim was made by it.
     """
 
     want: int
@@ -114,6 +114,8 @@ class Order(Message):
     permitted_by: tuple[int, int] = (0, 0)
     """the permission's version; what was ordered by an older one is over"""
     is_critical_only: bool = False
+    is_single: bool = False
+    """while a provider is tried out: what its end says is to be heard before the next is claimed"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,8 @@ class Pending:
         self.order: Order | None = None
         """stands until it runs out or nothing is left to claim: so a place is filled in the turn that empties it"""
         self.permitted_by = _NEVER
+        self._single_by = _NEVER
+        """the permission of the last single order by which a claim was made"""
         """by which permission the newest order was made"""
         self.marks: dict[tuple[str, CommandStatus], NewMark] = {}
         """how far this runtime has come with commands"""
@@ -74,9 +76,20 @@ class Pending:
         }
 
     def hear(self, order: Order) -> None:
-        """Let this order stand, unless it was made by an older permission than the last."""
+        """Let this order stand, unless it was made by an older permission than the last.
+
+        A single one was asked for again before it was heard what had come of it, where its permission is the same.
+        """
+        if order.is_single and order.permitted_by <= self._single_by:
+            return
         if order.permitted_by >= self.permitted_by:
             self.permitted_by, self.order = order.permitted_by, order
+
+    def claimed(self) -> None:
+        """A claim was made by the order that stands."""
+        if self.order is not None and self.order.is_single:
+            self._single_by = self.order.permitted_by
+            self.order = None
 
     def mark(self, marks: Sequence[NewMark]) -> None:
         """Keep these for the next turn; those on the way are kept beside the end, whoever says it first."""

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _JITTER: Final = 0.1
 _HELD_UP_SECONDS: Final = 1.0
 """the pause before it is asked again of a store that lets nothing be claimed, though Control knows of no reason yet"""
+_HEARD_SECONDS: Final = 1.0
+"""for what an attempt has shown of its provider to come back from Control"""
 _NEVER: Final = (0, 0)
 
 
@@ -50,6 +52,8 @@ class Poller(KoraActor):
         self._version = _NEVER
         self._held = 0
         self._quiet_until = 0.0
+        self._heard_until = 0.0
+        """until when Control may have yet to hear how the last attempt has ended"""
         self._permission = Permission(version=_NEVER, permission=ClaimPermission.NONE, until=0.0)
         self._draining = False
 
@@ -72,6 +76,8 @@ class Poller(KoraActor):
             return
         self._version = held.version
         fewer = len(held.attempts) < self._held
+        if fewer:
+            self._heard_until = self._time.boot_seconds() + _HEARD_SECONDS
         self._held = len(held.attempts)
         self._want = self._workers * held.claims_a_worker
         if held.exhausted:
@@ -122,6 +128,9 @@ class Poller(KoraActor):
         permitted = self._permission.permission is not ClaimPermission.NONE and now < self._permission.until
         if self._draining or not permitted or now < self._quiet_until or self._held >= want:
             return
+        if self._permission.most is not None and now < self._heard_until:
+            # It was tried out whether a provider serves: what has come of that is known first.
+            return
         self.tell(LEDGER, self._order(want))
 
     def _wanted(self) -> int:
@@ -135,6 +144,7 @@ class Poller(KoraActor):
             permitted_until=permission.until,
             permitted_by=permission.version,
             is_critical_only=permission.permission is ClaimPermission.CRITICAL_ONLY,
+            is_single=permission.most is not None,
         )
 
 

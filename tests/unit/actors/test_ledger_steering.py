@@ -44,6 +44,22 @@ def test_what_a_command_holds_up_is_no_word_about_the_board_and_its_order_is_ove
     assert len(office.works()) == 1
 
 
+@pytest.mark.parametrize(("is_single", "then"), [(False, 1), (True, 0)])
+def test_a_single_order_is_over_with_the_claim_that_was_made_by_it(office, stage, is_single, then):
+    office.man()
+    office.add(2)
+    until = stage.time.seconds + 5
+    # It is asked for again before anybody can know what came of the first.
+    for _ in range(2):
+        office.hear(Order(want=1, permitted_until=until, permitted_by=(2, 7), is_single=is_single))
+    [(worker, work)] = office.works().items()
+    outcome = Outcome(exit_code=0, stop_reason=StopReason.STOPPED)
+    office.hear_ended(Ended(worker, work.claims[0].key, settle(work.claims[0], outcome, max_attempts=9), 1.0))
+    assert len(office.works()) == then
+    office.hear(Order(want=1, permitted_until=until, permitted_by=(2, 8), is_single=is_single))
+    assert len(office.works()) == 1 - then
+
+
 def test_control_hears_what_is_held_with_the_newest_permission_and_an_older_order_is_over(office, stage):
     office.man()
     office.add(2)

@@ -79,6 +79,21 @@ def test_while_a_provider_is_tried_out_it_wants_one_and_then_the_rest_at_once(po
     assert [order.want for order in stage.said(LEDGER)] == [3]
 
 
+def test_after_one_that_was_tried_the_next_waits_until_control_may_have_said_what_came_of_it(poller, stage):
+    permit(poller, stage, most=1)
+    poller.on_receive(held(1, "a"))
+    poller.on_receive(held(2))
+    poller.on_receive(Poll())
+    permit(poller, stage, most=1)
+    assert [(order.want, order.is_single) for order in stage.said(LEDGER)] == [(1, True)]
+    tick(poller, stage, 1.0)
+    assert [(order.want, order.is_single) for order in stage.said(LEDGER)] == [(1, True)]
+    poller.on_receive(held(3, "b"))
+    poller.on_receive(held(4))
+    permit(poller, stage)
+    assert [(order.want, order.is_single) for order in stage.said(LEDGER)] == [(3, False)]
+
+
 def test_a_permission_after_none_ends_the_sleep_over_an_empty_board(poller, stage):
     permit(poller, stage)
     poller.on_receive(held(1, exhausted=True))
