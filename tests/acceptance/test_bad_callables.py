@@ -27,7 +27,7 @@ def resident(process) -> int:
     return psutil.Process(process.pid).memory_info().rss
 
 
-@pytest.mark.parametrize("count", [250, pytest.param(10_000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("count", [120, pytest.param(10_000, marks=pytest.mark.prove)])
 def test_each_ends_as_the_table_says_and_the_runtime_works_on(home, count):
     shutil.copy(BAD, home.folder / "bad.py")
     home.configure(agent={"kind": "callable", "callable": "bad:run", "command": None}, runtime={"log_level": "ERROR"})

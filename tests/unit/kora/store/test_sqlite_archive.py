@@ -439,7 +439,7 @@ PROGRAM = """
 """
 
 
-@pytest.mark.parametrize("kills", [8, pytest.param(40, id="40", marks=pytest.mark.prove)])
+@pytest.mark.parametrize("kills", [4, pytest.param(40, id="40", marks=pytest.mark.prove)])
 def test_killed_again_and_again_it_loses_and_doubles_nothing(*, store, path, directory, add, raw, verify, kills):
     add(100 * kills)
     before = set(stored(raw))
