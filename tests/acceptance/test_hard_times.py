@@ -134,7 +134,7 @@ ENDS = {
 }
 
 
-@pytest.mark.parametrize("megabytes", [10, pytest.param(1_000, marks=pytest.mark.prove)])
+@pytest.mark.parametrize("megabytes", [40, pytest.param(1_000, marks=pytest.mark.prove)])
 def test_agents_that_flood_babble_break_off_die_and_vanish_end_by_the_table(home, megabytes):
     agent = [sys.executable, "-I", "-S", str(HERE / "hard_agents.py")]
     home.configure(
