@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from loguru import logger
 
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from kora.domain.control import Command
     from kora.store.port import Reader
     from kora.store.steering import Steering
-
-_COMMANDS_READ: Final = 100
-"""how far back it is looked for commands that stand open below the one that holds"""
 
 
 class Lookout:
@@ -42,8 +39,7 @@ class Lookout:
     @property
     def open_commands(self) -> Sequence[Command]:
         """Every command that stood open at the same moment."""
-        reading = self._remembered.reading
-        return () if reading is None else reading.open_commands
+        return () if self.steering is None else self.steering.open_commands
 
     @property
     def read_at(self) -> float:
@@ -71,7 +67,6 @@ class Lookout:
             if self._reader is None:
                 self._reader = self._open_reader()
             steering = self._reader.steering()
-            commands = () if steering.command is None else self._reader.commands(_COMMANDS_READ)
         except StoreError as error:
             if self.is_readable:
                 logger.warning("what steers this runtime cannot be read, so nothing is claimed: {}", error)
@@ -80,10 +75,8 @@ class Lookout:
         if not self.is_readable:
             logger.info("what steers this runtime can be read again")
         self.is_readable = True
-        reading = Reading(steering, [command for command in commands if command.is_open], now)
-        held = () if steering.command is None else (steering.command,)
-        self._remembered.ages.see((*held, *reading.open_commands), steering.now, now)
-        self._remembered.reading = reading
+        self._remembered.ages.see(steering.open_commands, steering.now, now)
+        self._remembered.reading = Reading(steering, now)
         return True
 
     def has_deferred(self) -> bool | None:

@@ -10,10 +10,9 @@ from kora.domain.control import Ages
 from kora.domain.cost import month_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from actors.steering import Booted
-    from kora.domain.control import Command
     from kora.domain.cost import Pool
     from kora.store.steering import Steering
 
@@ -23,8 +22,6 @@ class Reading:
     """What the store said of steering, of one moment."""
 
     steering: Steering
-    open_commands: Sequence[Command]
-    """every command that stands open"""
     read_at: float
 
 

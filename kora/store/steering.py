@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
+from kora.domain.control import effective
+
 if TYPE_CHECKING:
     from kora.domain.claim import ClaimKey
     from kora.domain.control import ClaimPermission, Command, StopLevel
@@ -21,8 +23,8 @@ class Steering:
     """the store's time"""
     granted: ClaimPermission
     """what the workspace's row grants"""
-    command: Command | None
-    """the open command that holds, with its marks; see `effective`"""
+    open_commands: Sequence[Command]
+    """every command that stands open, with its marks; the newest first"""
     reset_no: int
     """the number of the last reset, 0 where there was none: what an operator is to see to counts as seen to by a higher
     one than stood when it was found. No clock is asked: one that is set would hold it for ever, or let it go at once"""
@@ -32,6 +34,11 @@ class Steering:
     pool: Pool
     watcher_seen_seconds: float | None
     """how long ago a watcher last said that it is there; None: none ever did, or all have ended"""
+
+    @property
+    def command(self) -> Command | None:
+        """The open command that holds; see `effective`."""
+        return effective(self.open_commands)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _log: Final = logger.bind(actor="watcher")
 SILENT_SECONDS: Final = 15.0
 """a runtime writes every ten: one that was not seen for so long, and whose process is not there, is gone"""
-_COMMANDS_READ: Final = 100
-"""how far back it is looked for commands that stand open beside the one that holds"""
 END_SECONDS: Final = 2.0
 """for a process that was killed to be gone"""
 
@@ -92,7 +90,7 @@ class Watcher:
     def _see_to(self, steering: Steering, holding: Command, read_at: float) -> Sequence[StoreUnavailableError]:
         fleet = {each.runtime_id: each for each in self._reader.fleet()}
         refused: list[StoreUnavailableError] = []
-        commands = self._open(holding)
+        commands = _hardest_first(steering.open_commands, holding)
         # Remembered, unlike all else: a wall clock that is set may make nothing late, and nothing wait for an hour.
         self._ages.see(commands, steering.now, read_at)
         for command in commands:
@@ -113,18 +111,6 @@ class Watcher:
             elif late and holding.level < StopLevel.EXTERNAL_KILL:
                 return refused + self._escalate(command, age_seconds, late)
         return refused
-
-    def _open(self, holding: Command) -> Sequence[Command]:
-        """Every command that stands open, the highest first.
-
-        One below the one that holds, or given after it, is waited for as well: by others than the first was, perhaps.
-        """
-        others = [
-            each
-            for each in self._reader.commands(_COMMANDS_READ)
-            if each.is_open and each.escalated_by is None and each.command_id != holding.command_id
-        ]
-        return [holding, *sorted(others, key=_hardness)]
 
     # --- who is gone ---
 
@@ -214,8 +200,13 @@ def _unwritten(write: Callable[[], None]) -> Sequence[StoreUnavailableError]:
     return ()
 
 
-def _hardness(command: Command) -> int:
-    return -command.level
+def _hardest_first(commands: Sequence[Command], holding: Command) -> Sequence[Command]:
+    """Those of the open ones that are to be seen to, the one that holds ahead of all.
+
+    One below that, or given after it, is waited for as well: by others than the first was, perhaps.
+    """
+    others = [each for each in commands if each.escalated_by is None and each.command_id != holding.command_id]
+    return [holding, *sorted(others, key=lambda command: -command.level)]
 
 
 def _named(late: Awaited) -> str:

@@ -74,6 +74,7 @@ def test_the_highest_open_command_holds_whatever_comes_later(reader, stop, board
     three = stop(THREE)
     assert reader.steering().command == three
     assert [command.level for command in reader.commands()] == [3, 1, 2, 2]
+    assert reader.steering().open_commands == reader.commands()
     assert [command.command_id for command in reader.commands(1)] == [three.command_id]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from kora.clock import MICROSECONDS, from_us
-from kora.domain.control import ClaimPermission, Command, CommandStatus, IssuerKind, Mark, StopLevel, effective
+from kora.domain.control import ClaimPermission, Command, CommandStatus, IssuerKind, Mark, StopLevel
 from kora.domain.cost import Pool, month_of
 from kora.store.sql.place import Connection
 from kora.store.sql.rows import json_array
@@ -35,12 +35,12 @@ def steering(connection: Connection, say: SteeringReadStatements, workspace_id: 
     row = row_of(connection, say, workspace_id, now_us)
     if row is None:
         pool = Pool(month_of(from_us(now_us)), 0, 0, None, 0.0)
-        return Steering(from_us(now_us), ClaimPermission.NONE, None, 0, 0, False, pool, None)  # noqa: FBT003 - as the fields come
+        return Steering(from_us(now_us), ClaimPermission.NONE, (), 0, 0, False, pool, None)  # noqa: FBT003 - as the fields come
     seen = row.watcher_seen_at
     return Steering(
         now=from_us(now_us),
         granted=ClaimPermission(row.claim_permission),
-        command=effective(open_commands(connection, say.control, workspace_id, row)),
+        open_commands=open_commands(connection, say.control, workspace_id, row),
         reset_no=row.reset_no,
         epoch=row.epoch,
         has_ceiling=bool(row.has_ceiling),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from itertools import count
 
-from kora.domain.control import ClaimPermission, Command, CommandStatus, IssuerKind, Mark, StopLevel, effective
+from kora.domain.control import ClaimPermission, Command, CommandStatus, IssuerKind, Mark, StopLevel
 from kora.domain.cost import Pool
 from kora.domain.ticket import Status
 from kora.errors import StoreUnavailableError
@@ -85,7 +85,7 @@ class Steered:
         return Steering(
             now=self.now,
             granted=self.granted,
-            command=effective(self.log),
+            open_commands=[command for command in self.log[::-1] if command.is_open],
             reset_no=self.reset_no,
             epoch=self.epoch,
             has_ceiling=self.has_ceiling,
@@ -96,9 +96,6 @@ class Steered:
     def tickets(self, statuses=(), limit=None):
         assert statuses == (Status.DEFERRED_COST_LIMIT,)
         return ["a ticket"] * self.deferred
-
-    def commands(self, limit=None):
-        return self.log[::-1][:limit]
 
     def close(self):
         pass
