@@ -230,7 +230,8 @@ class Ledger(Intake):
         if turn is not None and result is not None:
             if self._herald.tell_turn(self._incarnation, turn, result, asked_at):
                 self.wake_at = self.seat.clock()
-            woken = woken or bool(result.returned)
+            # What this runtime puts into the queue itself does not count as another's change.
+            woken = woken or bool(result.returned) or turn.resume_credit is not None
         if self._pending.news and not self._unsure:
             # Half a set would look like an end: nothing is told before every Worker has answered and the store agrees.
             self._herald.tell_held(self._incarnation, turn, result, draining=self._ending)

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from actors.messages import Ended, Flush, Held, Order, Tick
+from actors.messages import Ended, Flush, Held, Order, Poll, Tick
 from actors.names import CONTROL, POLLER
 from actors.steering import MarkCommands, ResumeCredit, StoreAnswered
 from kora.domain.control import CommandStatus, NewMark, StopLevel
@@ -99,6 +99,14 @@ def test_a_credit_that_is_resumed_makes_what_was_deferred_eligible(office):
     office.hear(ResumeCredit(ramp=Ramp(0.0, 30.0)))
     office.order()
     assert len(office.works()) == 1
+
+
+def test_a_poller_that_has_found_the_board_empty_is_woken_when_a_credit_is_resumed(office, stage):
+    office.man()
+    office.order()
+    assert last_held(stage).exhausted
+    office.hear(ResumeCredit(ramp=Ramp(0.0, 30.0)))
+    assert isinstance(stage.said(POLLER)[-1], Poll)
 
 
 def test_control_hears_of_a_store_that_is_away_from_tick_to_tick_and_of_its_end(office, stage, tmp_path):
