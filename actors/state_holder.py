@@ -13,7 +13,15 @@ from actors.messages import Append, Flush, Held
 from actors.names import LEDGER
 from actors.steering import Standing, Transition
 from kora.domain.events import EventType, NewEvent
-from kora.domain.state import COST_PAUSED, OperationalState, PrimaryState, mirror, standing, transition
+from kora.domain.state import (
+    COST_PAUSED,
+    OperationalState,
+    PrimaryState,
+    mirror,
+    standing,
+    transition,
+    transition_payload,
+)
 from kora.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
@@ -142,13 +150,7 @@ class StateHolder(KoraActor):
                 )
 
     def _record(self, before: OperationalState, after: OperationalState, trigger: str) -> None:
-        payload = {
-            "from_primary_state": before.primary_state,
-            "to_primary_state": after.primary_state,
-            "claim_permission": after.claim_permission,
-            "degradation_reasons": sorted(after.degradation_reasons),
-            "trigger": trigger,
-        }
+        payload = transition_payload(before, after, trigger)
         events = [NewEvent(EventType.TRANSITIONED, payload)]
         if after.primary_state is PrimaryState.PAUSED is not before.primary_state and trigger == COST_PAUSED:
             events.append(NewEvent(EventType.PAUSED_COST_LIMIT, payload))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from kora.domain.control import ClaimPermission
 from kora.errors import InvalidTransitionError
@@ -108,6 +108,17 @@ def transition(state: OperationalState, target: PrimaryState) -> OperationalStat
 def cleared_by(trigger: str) -> str:
     """The trigger with which a pause ends that began with this one."""
     return CREDIT_REFRESHED if trigger == COST_PAUSED else OPERATOR_CLEARED
+
+
+def transition_payload(before: OperationalState, after: OperationalState, trigger: str) -> dict[str, Any]:
+    """What the event of a transition says; wire format."""
+    return {
+        "from_primary_state": before.primary_state,
+        "to_primary_state": after.primary_state,
+        "claim_permission": after.claim_permission,
+        "degradation_reasons": sorted(after.degradation_reasons),
+        "trigger": trigger,
+    }
 
 
 def standing(

@@ -30,7 +30,7 @@ from kora.domain.gates import (
     RetrySchedule,
     conclude,
 )
-from kora.domain.state import EPOCH_MISMATCH, DegradationReason, OperationalState, PrimaryState
+from kora.domain.state import EPOCH_MISMATCH, DegradationReason, OperationalState, PrimaryState, transition_payload
 from kora.errors import BootError, StoreError
 from kora.store.port import RuntimeRecord, Turn
 
@@ -161,14 +161,7 @@ class Boot:
         before, self._state = self._state, after
         self._operators.state.show(after)
         self._operators.state.note(before, after, trigger)
-        payload = {
-            "from_primary_state": before.primary_state,
-            "to_primary_state": after.primary_state,
-            "claim_permission": after.claim_permission,
-            "degradation_reasons": sorted(after.degradation_reasons),
-            "trigger": trigger,
-        }
-        self._events.append(NewEvent(EventType.TRANSITIONED, payload))
+        self._events.append(NewEvent(EventType.TRANSITIONED, transition_payload(before, after, trigger)))
 
     def _conclude(self, results: Sequence[GateResult]) -> None:
         documents = [result.document() for result in results]
