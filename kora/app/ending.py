@@ -16,7 +16,7 @@ from kora.domain.resolution import StopReason
 from kora.errors import StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from actors.post import Post
     from actors.supervision import Directory
@@ -29,6 +29,15 @@ ABORT_SECONDS: Final = 5.0
 _LOOK_SECONDS: Final = 0.1
 _FLUSH_SECONDS: Final = 2.0
 _OVERRUN: Final = "agents are still there although every grace is over: they are ended now"
+
+
+def kill_agents(posts: Iterable[Post], reason: StopReason) -> None:
+    """Nothing is ever begun at these posts again, and what runs there is killed; it is not waited for."""
+    # All of them closed first: an attempt that ends would begin the next.
+    running = [post.close() for post in posts]
+    for agent in running:
+        if agent is not None:
+            agent.kill(reason)
 
 
 class Ending:
@@ -88,11 +97,8 @@ class Ending:
             order.level.value,
             order.said,
         )
-        # From this thread, whatever hangs; all posts closed first, for an attempt that ends would begin the next.
-        running = [post.close() for post in self._posts().values()]
-        for agent in running:
-            if agent is not None:
-                agent.kill(StopReason.STOPPED)
+        # From this thread, whatever hangs.
+        kill_agents(self._posts().values(), StopReason.STOPPED)
         until = self._time.boot_seconds() + ABORT_SECONDS
         while not self._is_drained() and not self._has_failed() and (now := self._time.boot_seconds()) < until:
             self._tell_drain(Drain(deadline=now, at_once=True))

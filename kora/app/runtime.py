@@ -33,7 +33,7 @@ from kora.agents.record import await_closed
 from kora.app import assembly, reports, rereading
 from kora.app.beside import Beside
 from kora.app.boot.booting import Boot
-from kora.app.ending import ABORT_SECONDS, Ending
+from kora.app.ending import ABORT_SECONDS, Ending, kill_agents
 from kora.app.idleness import Idleness
 from kora.app.operators import Operators
 from kora.clock import SystemTime
@@ -281,11 +281,7 @@ class Runtime:
             logger.warning("{} would not stop and is left behind", name)
 
     def _end_agents(self) -> None:
-        # All of them closed first: an attempt that ends would begin the next.
-        running = [post.close() for post in self._posts.values()]
-        for agent in running:
-            if agent is not None:
-                agent.kill(StopReason.DRAINED)
+        kill_agents(self._posts.values(), StopReason.DRAINED)
 
     def _unregister(self) -> None:
         """Leave nothing to return; unless the store says that there is, or says nothing."""
