@@ -10,14 +10,12 @@ from __future__ import annotations
 from typing import Final
 
 from kora.store.sql.steering_statements import (
+    CEILING_US,
     ControlStatements,
     SteeringBoardStatements,
     SteeringReadStatements,
     SteeringTurnStatements,
 )
-
-CEILING_US: Final = 3_600_000_000
-"""three tickets that run into `max_attempts` within so long raise the retry ceiling"""
 
 _RESET: Final = """
 (SELECT command_no FROM kora.control_commands WHERE workspace_id = $1 AND level = 0 ORDER BY command_no DESC LIMIT 1)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any, Final
 
-from kora.clock import MICROSECONDS, from_us
+from kora.clock import MICROSECONDS
 from kora.domain.control import Command, CommandStatus, IssuerKind, StopLevel
-from kora.domain.cost import Pool, Ramp, month_of
+from kora.domain.cost import Pool, Ramp
 from kora.domain.ids import new_id
 from kora.errors import NotFoundError, RefusedError
 from kora.store.sql import steering
@@ -85,8 +85,8 @@ def revoke(change: Change, runtime_id: str, *, reason: str) -> None:
 
 def reconcile(change: Change, reported_micro_usd: int) -> Pool:
     """As much is added as what counts as spent is short of the reported figure; never less than was added before."""
-    before = steering.pool_of(_row(change), change.now_us)
     row = _row(change)
+    before = steering.pool_of(row, change.now_us)
     is_current = row.pool_month == before.month
     reconciled = max(before.reconciled_micro_usd, reported_micro_usd - before.counted_micro_usd)
     baseline = row.baseline_micro_usd if is_current else 0
@@ -174,8 +174,7 @@ def _told(command_id: str, level: StopLevel, reason: str, enforce_seconds: float
 
 def _pool_changed(change: Change, verb: str, before: Pool, more: dict[str, Any]) -> Pool:
     after = steering.pool_of(_row(change), change.now_us)
-    target = f"{change.workspace_id} {month_of(from_us(change.now_us))}"
-    change.told(verb, target, before=_said(before), after={**_said(after), **more})
+    change.told(verb, f"{change.workspace_id} {after.month}", before=_said(before), after={**_said(after), **more})
     return after
 
 

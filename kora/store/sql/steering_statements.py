@@ -8,7 +8,10 @@ A turn itself never waits for its workspace's row.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+CEILING_US: Final = 3_600_000_000
+"""three tickets that run into `max_attempts` within so long raise the retry ceiling"""
 
 
 class Gate(NamedTuple):
