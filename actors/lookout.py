@@ -8,7 +8,7 @@ from loguru import logger
 
 from actors.remembered import Reading
 from kora.domain.control import StopLevel
-from kora.domain.cost import Rung, rung
+from kora.domain.cost import Rung
 from kora.domain.ticket import Status
 from kora.errors import StoreError
 
@@ -59,7 +59,7 @@ class Lookout:
 
     def rung(self, pool_micro_usd: int) -> Rung:
         """How much of a pool of this size is spent."""
-        return Rung.NORMAL if self.steering is None else rung(self.steering.pool.spent_micro_usd, pool_micro_usd)
+        return Rung.NORMAL if self.steering is None else self.steering.pool.rung(pool_micro_usd)
 
     def look(self, now: float) -> bool:
         """Read; False when it could not be. A line for people when that changes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from kora.domain.cost import Rung, rung
+from kora.domain.cost import Rung
 from kora.errors import StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -37,5 +37,4 @@ class Idleness:
         left = self._reader.outstanding()
         if left.held or not left.any:
             return not left.any
-        spent = self._reader.steering().pool.spent_micro_usd
-        return rung(spent, self._pool_micro_usd) is Rung.HARD_STOP_100
+        return self._reader.steering().pool.rung(self._pool_micro_usd) is Rung.HARD_STOP_100

@@ -23,7 +23,7 @@ from kora.cli.fleet import described
 from kora.cli.invocation import invocation, login_name
 from kora.cli.output import complain, fields, plain_document, plain_documents, say
 from kora.domain.control import StopLevel
-from kora.domain.cost import Rung, micro_usd, rung
+from kora.domain.cost import Rung, micro_usd
 from kora.errors import StoreError
 
 if TYPE_CHECKING:
@@ -252,6 +252,5 @@ def _tell_reset(superseded: list[Command], reader: Reader, call: Invocation, set
         say(f"  {in_a_line(command)}")
     if any(command.level >= StopLevel.EXTERNAL_KILL for command in superseded):
         say(f"runtimes that it ended are to be started again: {call.typed('run')}")
-    pool = reader.steering().pool
-    if rung(pool.spent_micro_usd, micro_usd(settings.cost.pool_usd)) is Rung.HARD_STOP_100:
+    if reader.steering().pool.rung(micro_usd(settings.cost.pool_usd)) is Rung.HARD_STOP_100:
         say(f"nothing is claimed yet: the credit pool is used up, until {call.typed('cost', 'refresh')}")

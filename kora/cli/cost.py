@@ -17,7 +17,7 @@ from kora.cli.invocation import invocation, login_name
 from kora.cli.money import usd, usd_of
 from kora.cli.output import painted, plain_document, say, shown, write_line
 from kora.cli.spans import span
-from kora.domain.cost import MICRO_USD, Ramp, Rung, micro_usd, month_of, rung
+from kora.domain.cost import MICRO_USD, Ramp, Rung, micro_usd, month_of
 
 if TYPE_CHECKING:
     from kora.config import Settings
@@ -57,7 +57,7 @@ class Account:
     @property
     def rung(self) -> Rung:
         """How much of the pool is spent."""
-        return rung(self.pool.spent_micro_usd, self.pool_micro_usd)
+        return self.pool.rung(self.pool_micro_usd)
 
     def document(self) -> dict[str, Any]:
         """All of it, as programs get it."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kora.cli.money import usd, usd_of
-from kora.domain.cost import MICRO_USD, Caps, Pool, Rung, micro_usd, rung
+from kora.domain.cost import MICRO_USD, Caps, Pool, Rung, micro_usd
 from kora.domain.resolution import LOGICAL, LOGICAL_FAILURES_MAX, Reason
 from kora.domain.ticket import Status
 
@@ -26,7 +26,7 @@ class Spending:
     @property
     def rung(self) -> Rung:
         """How much of the pool is spent."""
-        return rung(self.pool.spent_micro_usd, micro_usd(self.cost.pool_usd))
+        return self.pool.rung(micro_usd(self.cost.pool_usd))
 
     def said(self) -> str:
         """In words, what is spent of the pool, and on which rung that stands."""

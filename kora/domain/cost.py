@@ -142,3 +142,7 @@ class Pool:
     def spent_micro_usd(self) -> int:
         """What counts as spent."""
         return self.counted_micro_usd + self.reconciled_micro_usd
+
+    def rung(self, pool_micro_usd: int) -> Rung:
+        """Where that stands in a pool of this size; see `rung`."""
+        return rung(self.spent_micro_usd, pool_micro_usd)
