@@ -143,15 +143,8 @@ class StateDir:
                 self._write_pause(Pause(who=who, at=at))
 
     def _write_pause(self, pause: Pause) -> None:
-        fresh = self.path / "paused.new"
         try:
-            fresh.unlink(missing_ok=True)
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(pause.model_dump_json(exclude_none=True).encode())
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self._paused)
-            _sync(self.path)
+            write_whole(self._paused, pause.model_dump_json(exclude_none=True).encode())
         except OSError as error:
             raise _unwritten(self._paused, error) from None
 
@@ -223,6 +216,21 @@ class StateDir:
         except OSError as error:
             os.close(self._lock_fd)
             raise _unusable(self.path, error) from None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """The file has this content, for its user alone, also after the power was lost; or it is as it was.
+
+    Raises `OSError`.
+    """
+    fresh = path.with_suffix(".new")
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)
+    _sync(path.parent)
 
 
 def _unusable(path: Path, error: OSError) -> StartError:

@@ -7,7 +7,6 @@ back to an earlier state.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -15,6 +14,7 @@ from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kora.errors import BootError
+from kora.state_dir import write_whole
 from kora.store.steering import ChainHead
 
 if TYPE_CHECKING:
@@ -161,14 +161,8 @@ class Memory:
 
     def keep(self, known: Known) -> bool:
         """It is known from now on, whole or not at all: whether it is. If it cannot be written, that is said once."""
-        fresh = self.path.with_suffix(".new")
         try:
-            fresh.unlink(missing_ok=True)
-            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-                file.write(known.model_dump_json(indent=1).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(self.path)
+            write_whole(self.path, known.model_dump_json(indent=1).encode() + b"\n")
         except OSError as error:
             if not self._is_unwritable:
                 logger.warning(
