@@ -120,7 +120,7 @@ class Boot:
         workspace_id, steering = self._settings.runtime.workspace, self._steering
         blank = known.Known(store=store.url, workspace_id=workspace_id, epoch=steering.epoch, heads=())
 
-        def hold(_: str, reset_no: int) -> None:
+        def hold(reset_no: int) -> None:
             held_by = frozenset({DegradationReason.SUBSTRATE})
             tell(CONTROL, Booted(held_by=held_by, trigger=EPOCH_MISMATCH, reset_no=reset_no))
 

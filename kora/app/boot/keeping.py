@@ -27,7 +27,7 @@ class Keeping:
 
     While the boot gates' finding holds the runtime, nothing is adopted before an operator's reset, however long that
     takes and whatever is written meanwhile. A store that is put back under a runtime at work is found here, too:
-    `hold` is told what was found, and the number of the last reset by then.
+    `hold` is told the number of the last reset by then.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Keeping:
         *,
         runtime_id: str,
         held_since: int | None,
-        hold: Callable[[str, int], None],
+        hold: Callable[[int], None],
     ) -> None:
         self._store = store
         self._memory = memory
@@ -96,7 +96,7 @@ class Keeping:
             wrong,
             GO_ON,
         )
-        self._hold(wrong, self._held_since)
+        self._hold(self._held_since)
 
     def _adopt_after_reset(self, reader: Reader) -> None:
         steering = reader.steering()
