@@ -83,6 +83,8 @@ def test_a_restored_store_is_met_paused_with_the_reason_and_the_way_on(home, bum
     assert found in line
     assert "what was done since may be done again" in line
     assert "`kora-actors control reset` goes on" in line
+    # What `/status` shows is told by another actor than the one that writes it down.
+    wait_until(home, lambda: events_of(home, "kora.dr.observed"), process)
     [observed] = events_of(home, "kora.dr.observed")
     assert (observed["payload"]["observed_epoch"], observed["payload"]["known_epoch"]) == (2 if bumped else 1, 1)
     assert [ticket["sea_status"] for ticket in home.tickets()] == ["completed"] * 2 + ["assigned"]
