@@ -61,6 +61,11 @@ class Ending:
         self.order: EndRuntime | None = None
         """the command of level 4 or 5 by which the runtime is to end"""
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether the Ledger held anything when it was heard last."""
+        return self._held is not None and bool(self._held.attempts)
+
     def listen(self, timeout: float) -> None:
         """Hear what the Ledger and Control have told."""
         for message in self._inbox.take(self._generation, 1_000_000, timeout):

@@ -223,8 +223,11 @@ class Runtime:
     def is_idle(self) -> bool:
         """Whether nothing is left that this runtime could come to work, see `Idleness`; nor of those before it.
 
-        Nor is it to make eligible what waits deferred since an earlier month.
+        Nor is it to make eligible what waits deferred since an earlier month. The store is not asked while anything is
+        known to be held here: a busy one would be read ten times a second for nothing.
         """
+        if self._ending.holds_any:
+            return False
         # In this order: what is made eligible stands in the store before it is remembered.
         is_resumed = self._remembered.resumes is False
         return is_resumed and self._idleness.is_idle() and self._state_dir.is_settled()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import AbstractContextManager, suppress
 from functools import lru_cache
 from typing import Any, Final, Self
 
@@ -21,6 +22,17 @@ _PREPARED_FROM: Final = 2
 _PLACE: Final = re.compile(r"\$(\d+)")
 
 
+class Answer(RawCursor[tuple[Any, ...]]):
+    """What a statement answers; who looks at it waits for it, where the connection runs ahead."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many rows were changed, or found."""
+        if super().rowcount < 0 and isinstance(self.connection, Waiting):
+            self.connection.catch_up()
+        return super().rowcount
+
+
 class Waiting(psycopg.Connection[tuple[Any, ...]]):
     """Waits no longer for an answer than it may."""
 
@@ -28,10 +40,12 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
     planned_at = 0.0
     """when it was last begun to plan all anew"""
 
+    _ahead: tuple[psycopg.Pipeline, AbstractContextManager[psycopg.Pipeline]] | None = None
+
     @classmethod
     def opened(cls, conninfo: str, answer_seconds: float) -> Self:
         """A connection on which each statement commits itself. Raises what psycopg raises."""
-        bare = cls.connect(conninfo, autocommit=True, cursor_factory=RawCursor, prepare_threshold=None)
+        bare = cls.connect(conninfo, autocommit=True, cursor_factory=Answer, prepare_threshold=None)
         bare.answer_seconds, bare.planned_at = answer_seconds, time.monotonic()
         try:
             found = bare.execute("SELECT pg_backend_pid()").fetchone()
@@ -50,6 +64,28 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
         if now - self.planned_at >= PLANS_SECONDS:
             statement, self.planned_at = f"{statement}; DISCARD PLANS", now
         self.execute(statement.encode())
+
+    def run_ahead(self) -> None:
+        """Send each statement without waiting for what the last one answers; nothing, where that is so already."""
+        if self._ahead is None:
+            pipeline = self.pipeline()
+            self._ahead = pipeline.__enter__(), pipeline
+
+    def catch_up(self) -> None:
+        """Wait for all answers that are still to come. Raises what the first statement that failed has done wrong."""
+        if self._ahead is not None:
+            self._ahead[0].sync()
+
+    def run_no_longer_ahead(self) -> None:
+        """Wait for what is still to come, as `catch_up` does, and from now on for each answer."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None:
+            ahead[1].__exit__(None, None, None)
+
+    def break_off(self) -> None:
+        """As `run_no_longer_ahead`, whatever the answers are."""
+        with suppress(psycopg.Error):
+            self.run_no_longer_ahead()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
         """As psycopg does; `OperationalError` when an answer does not come in time, and the connection is no more.

@@ -88,7 +88,6 @@ class PostgresConnection:
         self._bare: Waiting | None = None
         self._was_let_in = False
         self._xact_id: str | None = None
-        self._pipeline: AbstractContextManager[psycopg.Pipeline] | None = None
         self._is_committing = False
         self._proof: tuple[str, int, bytes] | None = None
         self._seen = ""
@@ -104,8 +103,10 @@ class PostgresConnection:
 
     def executemany(self, statement: str, rows: Sequence[Sequence[Any]], /) -> Cursor:
         """The statement, done for each of these rows; `rowcount` counts them all."""
-        cursor = self._live().cursor()
+        bare = self._live()
+        cursor = bare.cursor()
         cursor.executemany(statement, rows)
+        bare.catch_up()
         return cursor
 
     def carry_out(self, statement: sql.Composed) -> None:
@@ -134,31 +135,22 @@ class PostgresConnection:
                 yield
                 self._commit(bare)
             except psycopg.OperationalError as error:
-                self._end_pipeline()
+                bare.break_off()
                 if not (bare.closed and self._is_committing):
                     self._roll_back(bare)
                     raise
                 self._learn_outcome(error)
             except BaseException:
-                self._end_pipeline()
+                bare.break_off()
                 self._roll_back(bare)
                 raise
 
     def _commit(self, bare: Waiting) -> None:
         self._is_committing = True
         said = bare.execute("COMMIT", prepare=False)
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            pipeline.__exit__(None, None, None)
+        bare.run_no_longer_ahead()
         if said.statusmessage != "COMMIT":
             raise AssertionError(f"a change that failed was to be committed: {said.statusmessage}")
-
-    def _end_pipeline(self) -> None:
-        """Take no further answers to what went to the server in one go."""
-        pipeline, self._pipeline = self._pipeline, None
-        if pipeline is not None:
-            with suppress(psycopg.Error):
-                pipeline.__exit__(None, None, None)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -203,11 +195,9 @@ class PostgresConnection:
         self.begun_as(xact_id)
         return now_us, (seq, bytes(digest))
 
-    def look_no_more(self) -> None:
-        """What comes from here to the commit goes to the server in one go, and one way back brings all answers."""
-        pipeline = self._live().pipeline()
-        pipeline.__enter__()
-        self._pipeline = pipeline
+    def run_ahead(self) -> None:
+        """From here to the commit the server works on what it was told while the next is made up here."""
+        self._live().run_ahead()
 
     def begun_as(self, xact_id: str) -> None:
         """The number of the transaction under way: by it can be asked what became of it, should the answer be lost."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from kora.store.sql.place import Executing
+from kora.store.sql.place import Count, Counted, Executing
 
 ROWS: Final = "{rows}"
 """stands in a statement for its rows"""
@@ -46,9 +46,9 @@ class Many:
         self._width = len(types)
         self._spelt = [_SPELT.get(kind, _of_numbers) for kind in types]
 
-    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> int:
-        """How many rows of the table were changed for these rows, given as one value after another."""
-        return connection.execute(self.statement, self._bound(shared, values)).rowcount if values else 0
+    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> Counted:
+        """Do it for these rows, given as one value after another."""
+        return connection.execute(self.statement, self._bound(shared, values)) if values else Count(0)
 
     def ask(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> list[Any]:
         """What a query of one value answers for these rows."""

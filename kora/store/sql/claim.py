@@ -74,6 +74,7 @@ def _ready(turn: OpenTurn, order: ClaimOrder, count: int, passed_over: set[str])
 
 
 def _write(turn: OpenTurn, rows: Sequence[ReadyRow], lease_seconds: float) -> list[Claim]:
+    turn.log.flush()  # what the database can do while the claims are made up here
     lease_expires_at = turn.after(lease_seconds)
     earlier = _earlier(turn, [row.ticket_no for row in rows if row.work_attempt_count])
     new = NewClaims(
@@ -95,10 +96,8 @@ def _write(turn: OpenTurn, rows: Sequence[ReadyRow], lease_seconds: float) -> li
         allocated += (attempt, ticket_no, row.work_attempt_count + 1, _presence_id(ticket_id, attempt))
         told.append((_CLAIMED, f"{before}{attempt}{after}", ticket_id, ticket_no, None))
         turn.claimed[attempt] = Claimed(ticket_id, ticket_no, turn.booted_us)
-    if turn.say.claim_tickets.execute(
-        turn.connection, (turn.runtime_id, lease_expires_at, turn.now_us), claimed
-    ) != len(rows):
-        raise ValueError("it was not ready when it came to be claimed")
+    changed = turn.say.claim_tickets.execute(turn.connection, (turn.runtime_id, lease_expires_at, turn.now_us), claimed)
+    turn.expect([changed], len(rows), "it was not ready when it came to be claimed")
     turn.say.allocate.execute(turn.connection, (CLAIM_TOOL, turn.now_us), allocated)
     turn.log.extend(told)
     return claims

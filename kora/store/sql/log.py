@@ -38,8 +38,10 @@ class ChainLog:
         self._now_us = now_us
         self._tail: Mark = head
         self._begun_at = self._tail
+        self._told: list[Told] = []
+        """what has no place in the chain yet"""
         self._values: list[object] = []
-        """of the events that are not written yet, one value after another"""
+        """of the events that have one, and are not written yet: one value after another"""
 
     def append(
         self,
@@ -55,6 +57,16 @@ class ChainLog:
 
     def extend(self, told: Sequence[Told]) -> None:
         """So many more events, in the order given: what a turn tells of hundreds of tickets comes in one call."""
+        self._told += told
+
+    def link(self) -> None:
+        """What was appended gets its place in the chain, and its hash: `flush` would, for whoever has to wait before.
+
+        It is most of what is to be done here for an event, and needs nothing of the database.
+        """
+        told, self._told = self._told, []
+        if not told:
+            return
         chain_id, now_us, workspace_id, values = self._chain_id, self._now_us, self._workspace_id, self._values
         number, prev = self._tail
         bound = bytearray(prev)
@@ -67,6 +79,7 @@ class ChainLog:
 
     def flush(self) -> None:
         """What was appended is written."""
+        self.link()
         if self._values:
             self._say.append_events.execute(
                 self._connection, (self._now_us, self._workspace_id, self._chain_id), self._values
@@ -81,6 +94,7 @@ class ChainLog:
     def rewind(self, mark: Mark) -> None:
         """Forget what was appended since the mark; for use after rolling back to a savepoint taken with it."""
         self._tail = mark
+        self._told.clear()
         self._values.clear()
 
     def close(self) -> None:

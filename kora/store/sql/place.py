@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kora.clock import TimeSource
 
@@ -29,6 +29,20 @@ class Cursor(Protocol):
 
     def close(self) -> object:
         """Read no more of it."""
+
+
+class Counted(Protocol):
+    """What changed rows."""
+
+    @property
+    def rowcount(self) -> int:
+        """How many it changed; to ask is to wait until it is done."""
+
+
+class Count(NamedTuple):
+    """Implements `Counted` where it is known."""
+
+    rowcount: int
 
 
 class Executing(Protocol):
@@ -71,8 +85,11 @@ class Connection(Executing, Protocol):
         From here to its end nobody else appends to it.
         """
 
-    def look_no_more(self) -> None:
-        """What is executed from here to the commit may be answered together with it; until then nobody looks at it."""
+    def run_ahead(self) -> None:
+        """From here to the commit no statement need be waited for before its answer is looked at.
+
+        What a statement does wrong may be raised by a later one.
+        """
 
     def proven_by(self, chain_id: str, tail: Mark) -> None:
         """Be told the last event of the transaction under way: if it is there, the transaction was committed."""

@@ -30,6 +30,6 @@ def rehearse(turn: OpenTurn, say: BoardStatements) -> None:
     claim(turn, ClaimOrder(1, _LEASE_SECONDS))
     ends = [Settlement(each.key, Resolution.RELEASED, Status.RELEASED, _TITLE, None, {}) for each in turn.result.claims]
     settle(turn, ends)
-    turn.write_rest()
+    turn.close()
     if [key.ticket_id for key in turn.result.settled] != [ticket_id]:
         raise ValueError("a ticket of its own could not be claimed and released")

@@ -130,13 +130,13 @@ def _write(turn: OpenTurn, some: Sequence[_End]) -> list[_End]:
         turn.say.settle_tickets.execute(turn.connection, (turn.runtime_id, turn.now_us, *shared), tickets)
         for shared, tickets in alike.items()
     ]
-    if sum(settled) != len(ends):
-        raise ValueError("its claim was gone when it came to be written")
-    if turn.say.settle_presences.execute(turn.connection, (turn.now_us,), presences) != len(ends):
-        raise ValueError("its attempt had no presence mark any more")
+    turn.expect(settled, len(ends), "its claim was gone when it came to be written")
+    marked = turn.say.settle_presences.execute(turn.connection, (turn.now_us,), presences)
+    turn.expect([marked], len(ends), "its attempt had no presence mark any more")
     attempts = json_array([end.settlement.key.work_attempt_id for end in ends])
     ended = turn.connection.execute(turn.say.end_operations, (turn.now_us, attempts))
     turn.log.extend(told)
+    turn.log.link()  # while the database is still at it
     _free_too_late(turn, _that_came_to(Status.DEFERRED_COST_LIMIT, ends))
     note_ceilings(turn, [end.settlement.key.ticket_id for end in ends if _is_tried_too_often(end.settlement)])
     if ended.fetchone()[0] if turn.has_dependencies is None else turn.has_dependencies:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from kora.store.sql.place import Executing
+from kora.store.sql.place import Counted, Executing
 from kora.store.sql.steering_statements import (
     SteeringBoardStatements,
     SteeringReadStatements,
@@ -23,8 +23,8 @@ from kora.store.sql.steering_statements import (
 class ManyRows(Protocol):
     """A statement over many rows: what all share is bound first, then the rows, one value after another."""
 
-    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> int:
-        """How many rows of the table were changed for these rows."""
+    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> Counted:
+        """Do it for these rows."""
 
     def ask(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> list[Any]:
         """What a query of one value answers for these rows: one value for each time that it had to be put."""

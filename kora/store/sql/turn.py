@@ -15,7 +15,7 @@ from kora.domain.events import EventType, NewEvent, canonical
 from kora.domain.ticket import QueueState, Status
 from kora.store.port import Earned, TurnResult
 from kora.store.sql.log import ChainLog, Told
-from kora.store.sql.place import Connection
+from kora.store.sql.place import Connection, Counted
 from kora.store.sql.rows import json_array
 from kora.store.sql.statements import TurnStatements
 from kora.store.sql.steering_statements import Gate
@@ -82,6 +82,7 @@ class OpenTurn:
     """a row that fails is set aside; else it fails the turn, which is then to be done again with care"""
     tallies: dict[str, Tally] = field(default_factory=dict)
     result: TurnResult = field(default_factory=TurnResult)
+    _expected: list[tuple[Sequence[Counted], int, str]] = field(default_factory=list)
 
     def after(self, seconds: float) -> int:
         """The store's time so many seconds from now."""
@@ -100,13 +101,23 @@ class OpenTurn:
         tally.worked_us += worked_us
         tally.cost_micro_usd += cost_micro_usd
 
-    def close(self) -> None:
-        """Write what is written once a turn, with the commit: nobody looks any more at what that answers."""
-        self.connection.look_no_more()
-        self.write_rest()
+    def expect(self, changed: Sequence[Counted], count: int, otherwise: str) -> None:
+        """These have changed so many rows in all; otherwise the turn fails, with these words, before it is committed.
 
-    def write_rest(self) -> None:
-        """Tallies and what was spent, the last events, the chain's head, and that it was seen."""
+        Where a row that fails is to be set aside, at once: it is looked at no sooner than that, for to look is to wait.
+        """
+        self._expected.append((changed, count, otherwise))
+        if self.careful:
+            self._look_back()
+
+    def _look_back(self) -> None:
+        expected, self._expected = self._expected, []
+        for changed, count, otherwise in expected:
+            if sum(each.rowcount for each in changed) != count:
+                raise ValueError(otherwise)
+
+    def close(self) -> None:
+        """Write what is written once a turn, and look whether everything has done what it should."""
         minute = self.now_us // MINUTE_US
         for resolution, tally in self.tallies.items():
             key = (self.workspace_id, minute, self.runtime_id, resolution)
@@ -118,6 +129,7 @@ class OpenTurn:
         self.log.close()
         if self.says_seen:
             self.connection.execute(self.say.seen, (self.now_us, self.runtime_id, self.workspace_id))
+        self._look_back()
 
     def each(
         self, rows: Sequence[Row], write: Callable[[Sequence[Row]], list[Done]], name: Callable[[Row], str]
@@ -207,8 +219,8 @@ def sweep(turn: OpenTurn, max_attempts: int) -> None:
 def _give_back(turn: OpenTurn, held: Sequence[_Held], why: str, max_attempts: int) -> None:
     def write(rows: Sequence[_Held]) -> list[_Held]:
         returned = [value for row in rows for value in _returned(turn, row, max_attempts)]
-        if turn.say.return_tickets.execute(turn.connection, (turn.now_us,), returned) != len(rows):
-            raise ValueError("its claim was gone when it came to be returned")
+        changed = turn.say.return_tickets.execute(turn.connection, (turn.now_us,), returned)
+        turn.expect([changed], len(rows), "its claim was gone when it came to be returned")
         attempts = json_array([row.work_attempt_id for row in rows])
         turn.connection.execute(turn.say.abandon_attempts, (why, turn.now_us, attempts))
         turn.log.extend([told for row in rows for told in _told(turn, row, max_attempts)])

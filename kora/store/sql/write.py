@@ -99,6 +99,8 @@ class Writer(ABC):
     def _once(self, incarnation: int, turn: Turn, *, careful: bool) -> TurnResult:
         with self._transaction():
             opened = self._open_turn(incarnation, careful=careful)
+            if not careful:
+                self._connection.run_ahead()
             turns.refresh(opened, turn.refresh, turn.refresh_seconds)
             # Ahead of what this turn changes: what was told had happened before.
             turns.append(opened, turn.append)
@@ -114,6 +116,7 @@ class Writer(ABC):
                 pace.resume_credit(opened, turn.resume_credit)
             if turn.claim is not None:
                 pace.claim_within(opened, turn.claim)
+            self._connection.run_ahead()
             opened.close()
         self._committed()
         self._forget_settled(opened.result)

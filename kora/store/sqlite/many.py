@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from kora.store.sql.place import Executing
+from kora.store.sql.place import Count, Counted, Executing
 
 ROWS: Final = "{rows}"
 """stands in a statement for its rows"""
@@ -40,9 +40,10 @@ class Many:
         self.statements: Final = {size: statement.replace(ROWS, ", ".join([row] * size)) for size in sizes}
         """by size, the smallest first"""
 
-    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> int:
-        """How many rows of the table were changed for these rows, given as one value after another."""
-        return sum(connection.execute(statement, bound).rowcount for statement, bound in self._bound(shared, values))
+    def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> Counted:
+        """Do it for these rows, given as one value after another."""
+        done = (connection.execute(statement, bound).rowcount for statement, bound in self._bound(shared, values))
+        return Count(sum(done))
 
     def ask(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> list[Any]:
         """What a query of one value answers for these rows: one value for each time that it had to be put."""

@@ -122,7 +122,7 @@ class SqliteConnection:
         head = self.execute(CHAIN_HEAD, (self._place.workspace_id, chain_id)).fetchone()
         return now_us, head or (0, GENESIS)
 
-    def look_no_more(self) -> None:
+    def run_ahead(self) -> None:
         """Nothing: an answer costs no way."""
 
     def proven_by(self, chain_id: str, tail: Mark) -> None:

@@ -23,11 +23,11 @@ def test_every_row_counts_once(add, count):
         connection.execute("CREATE TABLE t (a, b, c)")
         values = [value for number in range(count) for value in (number, f"text {number}")]
 
-        assert add.execute(connection, ("shared",), values) == count
+        assert add.execute(connection, ("shared",), values).rowcount == count
         assert connection.execute("SELECT a, b, c FROM t ORDER BY a").fetchall() == [
             (number, "shared", f"text {number}") for number in range(count)
         ]
-        assert CHANGE.execute(connection, ("new",), range(0, count, 2)) == len(range(0, count, 2))
+        assert CHANGE.execute(connection, ("new",), range(0, count, 2)).rowcount == len(range(0, count, 2))
         assert sum(SUM.ask(connection, (1,), range(count))) == count + sum(range(count))
 
 
