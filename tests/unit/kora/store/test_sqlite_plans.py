@@ -156,9 +156,10 @@ def test_a_turn_needs_as_many_statements_for_many_tickets_as_for_one(writer, add
     writer._connection = before
 
     # BEGIN, OPEN_TURN, READY, CLAIM_TICKETS, ALLOCATE, APPEND_EVENTS, MOVE_CHAIN_HEAD, COMMIT; then also
-    # SETTLE_TICKETS, SETTLE_PRESENCES, END_OPERATIONS, TALLY. What is inserted comes in powers of two.
+    # SETTLE_TICKETS, SETTLE_PRESENCES, END_OPERATIONS, TALLY. What is inserted comes in powers of two, and
+    # the events of the ends before those of the claims.
     assert len(first) == 6 + 2 * tickets.bit_count()
-    assert len(counts.asked) == 10 + tickets.bit_count() + (3 * tickets // 256) + (3 * tickets % 256).bit_count()
+    assert len(counts.asked) == 10 + 2 * tickets.bit_count() + (2 * tickets).bit_count()
 
 
 def test_a_turn_with_nothing_due_and_nothing_run_out_does_not_look_for_it(writer, add):
