@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ from loguru import logger
 from actors.actor import KoraActor, handles
 from actors.lookout import Lookout
 from actors.marks import next_marks
-from actors.messages import Held, Order, Tick
+from actors.messages import Append, Flush, Held, Order, Tick
 from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.steering import (
     Booted,
@@ -29,7 +30,6 @@ from actors.verdicts import lines
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
 from kora.domain.cost import MICRO_USD, Rung
 from kora.domain.permit import Grounds, Verdict, judge
-from kora.domain.state import COST_PAUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,12 +53,12 @@ class Control(KoraActor):
     Fails closed: while the store cannot be read nothing may be claimed, and what stood before stands on. Nobody is
     waited for; a permission is good for five seconds.
 
-    Receives: `Tick`, `Recheck`, `Booted`, `StoreAnswered`, `Held`, `ProviderRefused`, `ProviderServed`.
-    Sends: `Permission` to the Poller, `Bounds` to every Worker, `Standing` to the StateHolder, `MarkCommands` and
-    `ResumeCredit` to the Ledger, and the empty `Order` where there is no Poller to do so; `EndRuntime` to the runtime.
+    Receives: `Tick`, `Recheck`, `Booted`, `StoreAnswered`, `Held`, `ProviderRefused`, `ProviderServed`, `Flush`.
+    Sends: `Permission` to the Poller, `Bounds` to every Worker, `Standing` to the StateHolder, `MarkCommands`,
+    `ResumeCredit` and events to the Ledger, and the empty `Order` where no Poller does so; `EndRuntime` to the runtime.
     Owns: a reading handle.
-    On restart: reads again; what was read last, how the boot ended, which providers refuse, and that it is paused for
-    cost, is kept for it (`Remembered`).
+    On restart: reads again; what was read last, how the boot ended, which providers refuse, that it is paused for cost,
+    and what the log is owed of that, is kept for it (`Remembered`).
     """
 
     def __init__(
@@ -127,7 +127,12 @@ class Control(KoraActor):
 
     @handles(Tick)
     def _on_tick(self, _: Tick) -> None:
+        self._tell_owed(by=self._time.boot_seconds())
         self._look()
+
+    @handles(Flush)
+    def _on_flush(self, _: Flush) -> None:
+        self._tell_owed(by=math.inf)
 
     @handles(Recheck)
     def _on_recheck(self, _: Recheck) -> None:
@@ -180,13 +185,6 @@ class Control(KoraActor):
 
     # --- what it knows ---
 
-    def _note(self, steering: Steering, now: float) -> None:
-        remembered = self._remembered
-        known, remembered.reset_no = remembered.reset_no, steering.reset_no
-        if known is not None and steering.reset_no > known:
-            # An operator has seen to it.
-            remembered.refusals.try_again(now)
-
     @property
     def _rung(self) -> Rung:
         return self._lookout.rung(self._terms.pool_micro_usd)
@@ -227,12 +225,8 @@ class Control(KoraActor):
         asked_at = self._time.boot_seconds()
         steering = self._lookout.steering if self._lookout.look(asked_at) else None
         if steering is not None:
-            self._note(steering, asked_at)
+            self._remembered.see_reset(steering.reset_no, asked_at)
         verdict = judge(self._grounds(asked_at))
-        if not verdict.ends_for_cost:
-            self._remembered.rests_for_cost = False
-        elif verdict.trigger == COST_PAUSED:
-            self._remembered.rests_for_cost = True
         self._count += 1
         version = (self.seat.generation, self._count)
         if verdict.permission is not ClaimPermission.NONE:
@@ -240,6 +234,7 @@ class Control(KoraActor):
         elif self._closed_since is None:
             self._closed_since = version
         before, self._told, self._told_at = self._told, verdict, asked_at
+        self._remembered.rest_for_cost(before, verdict, asked_at)
         # The Poller first where the gate is shut, and last where it is open: should this one die in between, nothing is
         # claimed for Workers that would give it back at once. The mirror before the Workers: that the work is paused is
         # to stand in the log ahead of what comes of it.
@@ -311,6 +306,11 @@ class Control(KoraActor):
         is_used_up = self._rung is Rung.HARD_STOP_100
         if self._remembered.is_to_resume(steering.pool, self._lookout.has_deferred, is_used_up=is_used_up):
             self.tell(LEDGER, ResumeCredit(ramp=self._terms.ramp))
+
+    def _tell_owed(self, *, by: float) -> None:
+        # What the Ledger was told and cannot write yet, it keeps.
+        if self._is_writable and (events := self._lookout.owed(by)):
+            self.tell(LEDGER, Append(events=events))
 
     def _tell_runtime(self) -> None:
         command = self._lookout.command

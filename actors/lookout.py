@@ -15,8 +15,9 @@ from kora.errors import StoreError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from actors.remembered import Remembered
+    from actors.remembered import Owed, Remembered
     from kora.domain.control import Command
+    from kora.domain.events import NewEvent
     from kora.store.port import Reader
     from kora.store.steering import Steering
 
@@ -85,6 +86,25 @@ class Lookout:
             return self._reader is not None and any(self._reader.tickets((Status.DEFERRED_COST_LIMIT,), 1))
         except StoreError:
             return None
+
+    def owed(self, by: float) -> tuple[NewEvent, ...]:
+        """What the log is to be told of by then and does not show yet; nothing while it cannot be read."""
+        try:
+            self._remembered.owed = [each for each in self._remembered.owed if not self._shows(each, by)]
+        except StoreError:
+            return ()
+        return tuple(each.event for each in self._remembered.owed if each.after_seq is not None)
+
+    def _shows(self, owed: Owed, by: float) -> bool:
+        if self._reader is None or owed.due_at > by:
+            return False
+        if owed.after_seq is None:
+            # Nobody has told of it: what comes behind this is all that there is to be looked through.
+            owed.after_seq = self._reader.last_seq()
+            return False
+        kinds = (owed.event.event_type,)
+        found = self._reader.events(event_types=kinds, after_seq=owed.after_seq, up_to_now=True)
+        return any(event.event_id == owed.event.event_id for event in found)
 
     def deadline(self, drain_seconds: float) -> float | None:
         """When what still runs is to end by a command of level 2, on the boot clock; None by any other."""

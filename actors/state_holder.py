@@ -14,7 +14,6 @@ from actors.names import LEDGER
 from actors.steering import Standing, Transition
 from kora.domain.events import EventType, NewEvent
 from kora.domain.state import (
-    COST_PAUSED,
     OperationalState,
     PrimaryState,
     mirror,
@@ -151,7 +150,4 @@ class StateHolder(KoraActor):
 
     def _record(self, before: OperationalState, after: OperationalState, trigger: str) -> None:
         payload = transition_payload(before, after, trigger)
-        events = [NewEvent(EventType.TRANSITIONED, payload)]
-        if after.primary_state is PrimaryState.PAUSED is not before.primary_state and trigger == COST_PAUSED:
-            events.append(NewEvent(EventType.PAUSED_COST_LIMIT, payload))
-        self.tell(LEDGER, Append(events=tuple(events)))
+        self.tell(LEDGER, Append(events=(NewEvent(EventType.TRANSITIONED, payload),)))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from loguru import logger
 
 from actors.messages import Drain, Flush, Held
-from actors.names import LEDGER, POLLER, RUNTIME, STATE_HOLDER
+from actors.names import CONTROL, LEDGER, POLLER, RUNTIME, STATE_HOLDER
 from actors.steering import EndRuntime, MarkCommands
 from kora.app import assembly
 from kora.domain.control import CommandStatus, NewMark, StopLevel
@@ -122,8 +122,8 @@ class Ending:
             logger.error("this runtime could not be revoked in the store: {}", error)
 
     def flush(self) -> None:
-        """What the mirror has yet to say, the Ledger has yet to write."""
-        for name in (STATE_HOLDER, LEDGER):
+        """What the mirror has yet to say, and then Control, the Ledger has yet to write."""
+        for name in (STATE_HOLDER, CONTROL, LEDGER):
             self._flush(name)
 
     def _put_on_record(self, order: EndRuntime) -> None:

@@ -85,3 +85,23 @@ def test_every_ticket_ends_the_same_with_the_same_events_whatever_the_holder_doe
     assert {status for status, _ in healthy.values()} == {"completed", "failed_terminal"}
     for name, make in HOLDERS.items():
         assert run(tmp_path, name, with_holder(make), count) == healthy, name
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["healthy", "absent", *(pytest.param(name, marks=pytest.mark.prove) for name in HOLDERS if name != "absent")],
+)
+def test_a_pause_for_cost_is_on_record_once_whatever_the_holder_does(home, name):
+    spends = """echo '{"kora":"result","resolution":"completed","cost_usd":1}'"""
+    home.configure(agent={"command": ["sh", "-c", spends]}, cost={"pool_usd": 1.0})
+    home.add(2)
+    make = {"healthy": StateHolder, **HOLDERS}[name]
+    work_the_board(home, with_holder(make), until=lambda runtime: runtime._remembered.rests_for_cost)
+    told = [event for event in home.events() if event["payload"].get("trigger") == "cost 100%"]
+    assert [event["event_type"] for event in told].count("kora.paused.cost_limit") == 1
+    if name == "healthy":
+        assert [event["event_type"] for event in told] == [
+            "kora.operational_state.transitioned",
+            "kora.paused.cost_limit",
+        ]
+        assert told[0]["payload"] == told[1]["payload"]

@@ -30,6 +30,8 @@ class Steered:
         self.deferred = 0
         """how many tickets wait for the end of a pause for cost"""
         self.pool = Pool(month=202611, counted_micro_usd=0, reconciled_micro_usd=0, refreshed_at=None, ramp_seconds=0.0)
+        self.events_shown = []
+        """the log, as far as it is asked for"""
         self._numbers = count(1)
 
     @property
@@ -92,6 +94,17 @@ class Steered:
             pool=self.pool,
             watcher_seen_seconds=None,
         )
+
+    def last_seq(self):
+        if not self.is_readable:
+            raise StoreUnavailableError("away")
+        return len(self.events_shown)
+
+    def events(self, *, event_types, after_seq, up_to_now):
+        assert up_to_now
+        if not self.is_readable:
+            raise StoreUnavailableError("away")
+        return [event for event in self.events_shown[after_seq:] if event.event_type in event_types]
 
     def tickets(self, statuses=(), limit=None):
         assert statuses == (Status.DEFERRED_COST_LIMIT,)

@@ -9,7 +9,7 @@ import pytest
 from loguru import logger
 
 from actors.control import Control
-from actors.messages import Describe, Held, Tick
+from actors.messages import Append, Describe, Flush, Held, Tick
 from actors.names import CONTROL, LEDGER, POLLER, RUNTIME, STATE_HOLDER, worker_names
 from actors.remembered import Remembered
 from actors.steering import (
@@ -346,6 +346,90 @@ def test_a_pool_that_is_used_up_ends_what_runs_and_pauses_only_when_nothing_is_h
         "INFO no longer paused (cost 100%)",
     ]
     assert said[-1].endswith("one by one\n")
+
+
+def owed(stage):
+    """The events that the Ledger was told of since the last look."""
+    return [event for message in stage.said(LEDGER) if isinstance(message, Append) for event in message.events]
+
+
+@pytest.mark.parametrize("has_holder", [True, False])
+def test_a_pause_for_cost_is_told_of_once_however_often_the_word_is_lost_mirror_or_none(stage, seat, has_holder):
+    if not has_holder:
+        stage.directory.withdraw(STATE_HOLDER)
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.hold()
+    assert owed(stage) == []
+    seat.tick()
+    [event] = owed(stage)
+    assert event.event_type == "kora.paused.cost_limit"
+    assert event.payload == {
+        "from_primary_state": "ready",
+        "to_primary_state": "paused",
+        "claim_permission": "none",
+        "degradation_reasons": ["cost"],
+        "trigger": "cost 100%",
+    }
+    # As long as the log does not show it, and also by a successor.
+    seat.tick()
+    seat.sit()
+    seat.tick()
+    assert owed(stage) == [event, event]
+    seat.steered.events_shown.append(event)
+    for _ in range(2):
+        seat.tick()
+    assert owed(stage) == []
+    # The next pause is another.
+    seat.steered.spend(0.0)
+    seat.tick()
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.hold()
+    seat.tick()
+    [another] = owed(stage)
+    assert another.event_id != event.event_id
+
+
+def test_a_pause_for_cost_that_takes_the_place_of_another_pause_is_told_of_and_not_again_when_that_has_gone(
+    stage, seat
+):
+    seat.steered.stop(1)
+    seat.tick()
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.hold()
+    for _ in range(2):
+        seat.tick()
+    assert owed(stage) == []
+    seat.steered.reset()
+    for _ in range(2):
+        seat.tick()
+    [event] = owed(stage)
+    assert event.payload["from_primary_state"] == "paused"
+    seat.steered.events_shown.append(event)
+    seat.steered.stop(1)
+    seat.tick()
+    seat.steered.reset()
+    for _ in range(2):
+        seat.tick()
+    assert owed(stage) == []
+
+
+def test_what_the_log_is_owed_waits_for_the_store_and_is_told_at_the_end_in_any_case(stage, seat):
+    seat.steered.spend(200.0)
+    seat.tick()
+    seat.hold()
+    seat.steered.is_readable = False
+    for _ in range(2):
+        seat.tick()
+    seat.steered.is_readable = True
+    seat.control.on_receive(StoreAnswered(version=(1, 1), is_writable=False))
+    seat.tick()
+    assert owed(stage) == []
+    seat.control.on_receive(StoreAnswered(version=(1, 2), is_writable=True))
+    seat.control.on_receive(Flush())
+    assert [event.event_type for event in owed(stage)] == ["kora.paused.cost_limit"]
 
 
 @pytest.mark.parametrize("whose", ["control", "ledger"])

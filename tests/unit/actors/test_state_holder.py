@@ -169,20 +169,12 @@ def test_a_runtime_that_begins_paused_says_so(holder, stage):
     assert recorded(stage) == [("ready", "paused", OPERATOR_PAUSED)]
 
 
-def test_a_pause_for_cost_is_an_event_of_its_own_beside_the_transition(holder, stage):
+def test_a_pause_for_cost_is_mirrored_once_and_ends_with_the_refresh(holder, stage):
     cost, paused = DegradationReason.COST, PrimaryState.PAUSED
-    holder.on_receive(standing(1, cost))
-    holder.on_receive(standing(2, cost, target=paused, trigger=COST_PAUSED))
-    holder.on_receive(standing(3, cost, target=paused, trigger=COST_PAUSED))
-    events = [event for message in stage.said(LEDGER) for event in message.events]
-    assert [event.event_type for event in events] == [
-        *["kora.operational_state.transitioned"] * 2,
-        "kora.paused.cost_limit",
-    ]
-    assert events[1].payload == events[2].payload
-    assert events[2].payload["trigger"] == "cost 100%"
-    holder.on_receive(standing(4))
-    assert recorded(stage) == [("paused", "ready", CREDIT_REFRESHED)]
+    for version in (1, 2):
+        holder.on_receive(standing(version, cost, target=paused, trigger=COST_PAUSED))
+    holder.on_receive(standing(3))
+    assert recorded(stage) == [("ready", "paused", COST_PAUSED), ("paused", "ready", CREDIT_REFRESHED)]
 
 
 def test_a_pause_whose_cause_changes_stays_and_ends_as_the_last_one_does(holder, stage):
