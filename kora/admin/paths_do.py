@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from kora.admin.calls import Call, Draining, Ending, Message, Question
 from kora.admin.paths import Lane, Path
+from kora.domain.health import held_up_by
 from kora.errors import RefusedError
 
 ADMIN: Final = "admin"
@@ -49,7 +50,7 @@ def _pause(call: Call) -> Mapping[str, Any]:
 
 def _resume(call: Call) -> Mapping[str, Any]:
     call.console.resume(who=call.who)
-    return {"paused": False}
+    return {"paused": False, "held_up_by": held_up_by(call.console.vitals())}
 
 
 def _drain(call: Call) -> Mapping[str, Any]:

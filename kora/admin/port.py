@@ -129,7 +129,7 @@ class Console(Protocol):
         """Nothing new is claimed by this runtime, also after its restart, until `resume`; what runs goes on."""
 
     def resume(self, *, who: str) -> None:
-        """Claims are made again."""
+        """Claims are made again, as far as nothing else holds them up; `vitals` show by then what does."""
 
     def drain(self, seconds: float | None, *, who: str) -> int:
         """As `pause`; and what runs is given so long to end (by default `control.drain_seconds`), then is released.

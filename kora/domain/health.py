@@ -83,16 +83,16 @@ def health(vitals: Vitals) -> Health:
 
 def stopped_on_purpose(vitals: Vitals) -> str | None:
     """Who or what has stopped the work that could go on otherwise; None: nobody."""
-    steering = vitals.steering
-    if steering.level >= StopLevel.BLOCK_NEW_INTAKE:
-        return f"a STOP command of level {steering.level.value} ({steering.level.action})"
-    if vitals.is_ending:
-        return "it is drained"
-    if vitals.paused is not None:
-        return f"paused {vitals.paused}"
-    if steering.rung is Rung.HARD_STOP_100:
-        return "the credit pool is used up"
-    return None
+    return next(_purposes(vitals), None)
+
+
+def held_up_by(vitals: Vitals) -> Sequence[str]:
+    """All that keeps claims from being made, or narrows them, the weightiest first; empty: nothing does."""
+    found = list(_hindrances(vitals, [Finding(part, *found) for part, found in _parts(vitals)]))
+    if vitals.steering.permission is ClaimPermission.CRITICAL_ONLY:
+        why = "the retry ceiling was reached" if vitals.steering.has_ceiling else "so the workspace is set"
+        found.append(f"only critical tickets are claimed: {why}")
+    return found
 
 
 _Found = tuple[Grade, str]
@@ -250,12 +250,24 @@ def _missing(actors: Sequence[ActorVitals]) -> str:
     return f"there is no {', '.join(missing)}" if missing else ""
 
 
+def _purposes(vitals: Vitals) -> Iterator[str]:
+    steering = vitals.steering
+    if steering.level >= StopLevel.BLOCK_NEW_INTAKE:
+        yield f"a STOP command of level {steering.level.value} ({steering.level.action})"
+    if vitals.is_ending:
+        yield "it is drained"
+    if vitals.paused is not None:
+        yield f"paused {vitals.paused}"
+    if steering.rung is Rung.HARD_STOP_100:
+        yield "the credit pool is used up"
+
+
 def _hindrances(vitals: Vitals, parts: Sequence[Finding]) -> Iterator[str]:
     """What keeps claims from being made, the weightiest first."""
     if vitals.booting is not None:
         yield f"booting: {vitals.booting}"
-    if (purpose := stopped_on_purpose(vitals)) is not None:
-        yield purpose
+    purposes = list(_purposes(vitals))
+    yield from purposes
     # What may be claimed is Control's word; whether that can be done, the Ledger's.
     broken = [each for each in parts if each.grade is Grade.BROKEN]
     if broken:
@@ -268,4 +280,6 @@ def _hindrances(vitals: Vitals, parts: Sequence[Finding]) -> Iterator[str]:
     if not vitals.ledger.is_writable:
         yield "the store cannot be written"
     if steering.permission is ClaimPermission.NONE:
-        yield "; ".join(steering.refused) or steering.trigger or "nothing may be claimed"
+        refused = "; ".join(steering.refused)
+        if refused or not purposes:
+            yield refused or steering.trigger or "nothing may be claimed"

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from kora.app.console.inside import Inside
 
 COMMAND_SECONDS: Final = 60.0
+_LOOK_SECONDS: Final = 2.0
 _DOWN: Final = frozenset({"stopped", "failed"})
 _CHANGES_NOTHING: Final = (Describe, Flush)
 _SERVES_THIS: Final = frozenset({ADMIN, FACES})
@@ -107,14 +108,14 @@ class Acting:
             self._record(who, "pause", self._runtime, before=before, after={"paused": True})
 
     def resume(self, *, who: str) -> None:
-        """Claims are made again."""
-        inside = self._inside
+        """Claims are made again, as far as nothing else holds them up; Control has seen to that, if it answers."""
         with self._permitting:
             before = self._paused()
-            inside.state_dir.resume()
-            inside.draining.take_back()
-            inside.directory.tell(CONTROL, Recheck())
+            self._inside.state_dir.resume()
+            self._inside.draining.take_back()
             self._record(who, "resume", self._runtime, before=before, after={"paused": False, "draining": False})
+        with suppress(AdminError):
+            self._answer(CONTROL, Recheck(), _LOOK_SECONDS)
 
     def drain(self, seconds: float | None, *, who: str) -> int:
         """As `pause`; and what runs is given so long to end, then is released. How many claims are held."""

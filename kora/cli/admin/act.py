@@ -59,14 +59,14 @@ def pause(context: typer.Context) -> None:
 
 
 def resume(context: typer.Context) -> None:
-    """Have claims made again, after `pause` or `drain`.
+    """Have claims made again, after `pause` or `drain`; says what else holds them up.
 
     \b
     Example:
       kora-actors resume
     """  # noqa: D301 - typer is told by a backspace to keep the lines
-    client(context).post("/resume")
-    say("resumed: claims are made again")
+    held_up_by = client(context).post("/resume")["held_up_by"]
+    say(f"resumed; still held up by: {'; '.join(held_up_by)}" if held_up_by else "resumed: claims are made again")
 
 
 def drain(

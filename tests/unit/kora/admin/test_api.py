@@ -189,6 +189,7 @@ def test_what_a_change_answers(client, console, tickets):
     }
     assert client.post("/actors/poller/restart") == {"name": "poller", "generation": 2, "seconds": 0.012}
     assert client.post("/drain")["claims_held"] == 3
+    assert client.post("/resume") == {"paused": False, "held_up_by": []}
     assert client.post("/reread") == {"would_change": ["workers.count: 2 -> 4"]}
     assert client.post("/update") == {"changed": ["workers.count: 2 -> 4"]}
     assert client.post(f"/tickets/{tickets[0]}/release")["did"] == "released"

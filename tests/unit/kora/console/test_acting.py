@@ -18,6 +18,9 @@ from actors.names import LEDGER, POLLER, STATE_HOLDER
 from actors.supervision import ChildStartError
 from kora.app.console import acting
 from kora.config import load
+from kora.domain.control import StopLevel
+from kora.domain.cost import Ramp
+from kora.domain.health import held_up_by
 from kora.domain.ticket import Status
 from kora.errors import AdminError, BadMessageError, NoAnswerError, RefusedError, UnknownNameError
 from kora.signals import Signals
@@ -54,6 +57,26 @@ def test_paused_nothing_is_claimed_until_it_is_resumed_and_the_state_says_so(pla
     assert ("ready", "paused", "operator paused") in steps
     assert ("paused", "ready", "operator clears by reset") in steps
     assert [(each["who"], each["verb"]) for each in place.acted()] == [(WHO, "pause"), (WHO, "tell"), ("bob", "resume")]
+
+
+def test_a_resume_leaves_to_be_seen_what_else_holds_claims_up(place, eventually):
+    place.configure("[cost]\npool_usd = 1.0\n")
+    console = place.begin()
+    console.pause(who=WHO)
+    with place.open_store() as store, closing(store.board()) as board:
+        board.stop(StopLevel.BLOCK_NEW_INTAKE, reason="enough", enforce_seconds=60, who=WHO)
+        board.reconcile(1_000_000, who=WHO)
+    console.resume(who=WHO)
+    assert held_up_by(console.vitals()) == [
+        "a STOP command of level 1 (block_new_intake)",
+        "the credit pool is used up",
+    ]
+    with place.open_store() as store, closing(store.board()) as board:
+        board.reset(reason="seen to", who=WHO)
+        board.refresh_credit(Ramp(0.0, 30.0), who=WHO)
+    console.pause(who=WHO)
+    console.resume(who=WHO)
+    assert held_up_by(console.vitals()) == []
 
 
 def test_of_many_who_pause_and_resume_at_once_none_is_refused_and_the_last_on_record_is_what_holds(place, eventually):

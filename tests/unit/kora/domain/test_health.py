@@ -8,7 +8,7 @@ import pytest
 
 from kora.domain.control import NO_WATCHER, ClaimPermission, StopLevel
 from kora.domain.cost import Rung
-from kora.domain.health import BROKEN_SECONDS, CROWDED, STALE_SECONDS, STILL_SECONDS, Grade, health
+from kora.domain.health import BROKEN_SECONDS, CROWDED, STALE_SECONDS, STILL_SECONDS, Grade, health, held_up_by
 from kora.domain.state import PrimaryState
 from kora.domain.vitals import (
     ActorVitals,
@@ -175,6 +175,37 @@ def test_while_it_boots_it_is_live_and_not_ready_and_says_what_it_is_at():
 
     assert (found.is_live, found.not_ready) == (True, "booting: store: try 3 of 5: out of reach")
     assert [(each.part, each.grade) for each in found.parts] == [("boot", Grade.DEGRADED)]
+
+
+def test_all_that_holds_claims_up_is_named_the_weightiest_first():
+    everything = replace(
+        steered(
+            permission=ClaimPermission.NONE,
+            level=StopLevel.ABORT_RELEASE_CLAIM,
+            trigger="stop level 3",
+            rung=Rung.HARD_STOP_100,
+            refused=("claude refuses (auth)", "codex refuses (dispatch)"),
+            is_readable=False,
+        ),
+        actors=(ActorVitals("poller", "stopped", duty="poller"),),
+    )
+
+    assert held_up_by(everything) == [
+        "a STOP command of level 3 (abort_release_claim)",
+        "the credit pool is used up",
+        "there is no poller",
+        "the command log cannot be read",
+        "claude refuses (auth); codex refuses (dispatch)",
+    ]
+    assert held_up_by(WELL) == []
+
+
+@pytest.mark.parametrize(
+    ("has_ceiling", "why"), [(True, "the retry ceiling was reached"), (False, "so the workspace is set")]
+)
+def test_what_leaves_only_critical_tickets_holds_the_others_up(has_ceiling, why):
+    narrowed = steered(permission=ClaimPermission.CRITICAL_ONLY, has_ceiling=has_ceiling)
+    assert held_up_by(narrowed) == [f"only critical tickets are claimed: {why}"]
 
 
 def test_its_words_name_what_is_missing():

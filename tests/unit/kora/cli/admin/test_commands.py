@@ -2,10 +2,13 @@
 
 import json
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 
 from kora.cli.registry import ACT, LOOK
+from kora.domain.control import StopLevel
+from kora.domain.cost import Rung
 from kora.domain.events import EventType, NewEvent
 from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
@@ -209,6 +212,15 @@ def test_what_is_done_is_said_and_on_record(kora, runtime):
     assert all(text.count("\n") == 1 for text in said)
     assert said[:2] == ["heartbeat: stopped\n", "heartbeat: started\n"]
     assert "3 claims held" in said[3]
+
+
+def test_a_resume_says_what_else_holds_claims_up(kora, runtime):
+    assert kora("resume").out == "resumed: claims are made again\n"
+
+    steering = replace(runtime.console.well.steering, level=StopLevel.BLOCK_NEW_INTAKE, rung=Rung.HARD_STOP_100)
+    runtime.console.well = replace(runtime.console.well, steering=steering)
+    said = "a STOP command of level 1 (block_new_intake); the credit pool is used up"
+    assert kora("resume").out == f"resumed; still held up by: {said}\n"
 
 
 def test_what_is_refused_ends_with_1(kora, runtime):
