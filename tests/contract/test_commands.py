@@ -155,6 +155,23 @@ def test_a_command_waits_also_for_who_was_not_seen_for_long_and_holds_claims(*, 
     assert reader.commands()[0].status is S.CREATED
 
 
+@pytest.mark.parametrize("seconds", [-86_400.0, 86_400.0])
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("new_place", ["sqlite"], indirect=True)
+def test_who_was_there_is_waited_for_whatever_the_clock_is_set_to(*, reader, runtime, stop, clock, when, seconds):
+    runtime.turn()
+    if when == "before":
+        clock.jump(seconds)
+    command = stop()
+    if when == "after":
+        clock.jump(seconds)
+    # The clock is taken up with what is written next.
+    runtime.turn(claim=ClaimOrder(1, 60.0))
+
+    assert (command.awaited, reader.commands()[0].awaited) == ((runtime.id,), (runtime.id,))
+    assert reader.steering().open_commands[0].status is S.CREATED
+
+
 def test_marks_only_move_forward_and_the_end_is_told_once(runtime, other, reader, stop, clock):
     command = stop(TWO)
 

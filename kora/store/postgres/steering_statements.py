@@ -43,24 +43,6 @@ SELECT m.command_id, m.holder, m.status, m.marked_at, m.detail, r.ended_at
 FROM kora.control_marks AS m LEFT JOIN kora.runtimes AS r ON r.runtime_id = m.holder
 WHERE m.workspace_id = $1 AND m.command_id = {_NAMED} ORDER BY m.marked_at, m.holder
 """,
-    awaited=f"""
-WITH asked AS MATERIALIZED (
-    SELECT c.command_id, c.created_at FROM kora.control_commands AS c
-    WHERE c.workspace_id = $1 AND c.command_id = {_NAMED}
-), there AS MATERIALIZED (
-    SELECT asked.command_id, asked.created_at, r.runtime_id
-    FROM asked JOIN kora.runtimes AS r ON r.workspace_id = $1 AND r.last_seen >= asked.created_at - $3::bigint
-    UNION
-    SELECT asked.command_id, asked.created_at, t.holder
-    FROM asked JOIN kora.tickets AS t ON t.workspace_id = $1 AND t.queue_state = 3
-)
-SELECT there.command_id, r.runtime_id
-FROM there JOIN kora.runtimes AS r ON r.runtime_id = there.runtime_id AND r.workspace_id = $1
-WHERE r.started_at <= there.created_at AND r.ended_at IS NULL
-  AND NOT EXISTS (SELECT 1 FROM kora.control_marks AS m
-                  WHERE m.workspace_id = $1 AND m.command_id = there.command_id AND m.holder = r.runtime_id)
-ORDER BY r.runtime_id
-""",
 )
 
 _STEERING: Final = f"""
@@ -121,6 +103,12 @@ INSERT INTO kora.control_commands (workspace_id, command_no, command_id, level, 
 SELECT $1::text, coalesce(max(command_no), 0) + 1, $2::text, $3::integer, $4::text, $5::text, $6::text, $7::bigint,
        $8::bigint, $9::text
 FROM kora.control_commands WHERE workspace_id = $1
+""",
+    await_present="""
+INSERT INTO kora.control_marks (workspace_id, command_id, holder, status, stage, marked_at, detail)
+SELECT $1::text, $2::text, r.runtime_id, $3::text, $4::integer, $5::bigint, '' FROM kora.runtimes AS r
+WHERE r.workspace_id = $1 AND r.ended_at IS NULL AND (r.last_seen >= $6::bigint OR r.runtime_id IN (
+    SELECT holder FROM kora.tickets WHERE workspace_id = $1 AND queue_state = 3))
 """,
     set_stop_level="UPDATE kora.workspaces SET stop_level = $2::integer WHERE workspace_id = $1",
     expire=f"{_MARK} AND known.status <> 'enforced'",

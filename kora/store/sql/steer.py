@@ -15,6 +15,8 @@ from kora.store.sql.change import Change
 from kora.store.sql.rows import rfc3339
 from kora.store.sql.steering_statements import SteeringRow
 
+PRESENT_US: Final = 30 * MICROSECONDS
+"""a runtime that was seen so long before a command is awaited"""
 _NEED_NO_ESCALATION: Final = frozenset(
     {CommandStatus.SUPERSEDED, CommandStatus.ESCALATED, CommandStatus.ENFORCED, CommandStatus.EXPIRED}
 )
@@ -153,6 +155,18 @@ def _add(change: Change, level: StopLevel, reason: str, enforce_seconds: float, 
     kind = IssuerKind.OPERATOR if escalates is None else IssuerKind.WATCHER
     said = (reason, change.who, kind.value, change.now_us, round(enforce_seconds * MICROSECONDS), escalates)
     change.connection.execute(change.say.steering.add_command, (change.workspace_id, command_id, int(level), *said))
+    if level is not StopLevel.RESET:
+        # Written down now: what clocks say later of who was there may be something else.
+        created = CommandStatus.CREATED
+        bound = (
+            change.workspace_id,
+            command_id,
+            created.value,
+            created.rank,
+            change.now_us,
+            change.now_us - PRESENT_US,
+        )
+        change.connection.execute(change.say.steering.await_present, bound)
     return command_id
 
 

@@ -13,8 +13,6 @@ from kora.store.sql.rows import json_array
 from kora.store.sql.steering_statements import CommandRow, ControlStatements, SteeringReadStatements, SteeringRow
 from kora.store.steering import ChainHead, Steering
 
-PRESENT_US: Final = 30 * MICROSECONDS
-"""a runtime that was seen so long before a command is awaited"""
 _NO_END: Final = 2**63 - 1
 
 
@@ -104,11 +102,12 @@ def _marked(
     named = json_array([row.command_id for row in rows])
     marks: dict[str, list[Mark]] = {}
     awaited: dict[str, list[str]] = {}
-    if rows:
-        for command_id, *said in connection.execute(say.marks, (workspace_id, named)).fetchall():
-            marks.setdefault(command_id, []).append(_mark(*said))
-        for command_id, runtime_id in connection.execute(say.awaited, (workspace_id, named, PRESENT_US)).fetchall():
-            awaited.setdefault(command_id, []).append(runtime_id)
+    found = connection.execute(say.marks, (workspace_id, named)).fetchall() if rows else ()
+    for command_id, holder, status, marked_at, detail, ended_at in found:
+        if status != CommandStatus.CREATED:
+            marks.setdefault(command_id, []).append(_mark(holder, status, marked_at, detail, ended_at))
+        elif ended_at is None:
+            awaited.setdefault(command_id, []).append(holder)
     return [_command(row, marks.get(row.command_id, []), awaited.get(row.command_id, [])) for row in rows]
 
 

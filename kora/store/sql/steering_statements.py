@@ -38,9 +38,6 @@ class ControlStatements:
     marks: str
     """workspace, commands → command, holder, status, when, detail, and when the runtime ended or null; the oldest
     first"""
-    awaited: str
-    """workspace, commands, how long before a command a runtime must have been seen → command, runtime: each that was
-    there when the command was written, or holds claims, has not ended, and has no mark"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +64,9 @@ class SteeringBoardStatements:
     """as a reader's"""
     add_command: str
     """workspace, command, level, reason, issuer, kind of issuer, now, µs to be enforced within, what it escalates"""
+    await_present: str
+    """workspace, command, status, stage, now, moment: a mark for each runtime that has not ended, and was seen since
+    that moment or holds claims"""
     set_stop_level: str
     """workspace, level"""
     expire: str

@@ -39,25 +39,6 @@ SELECT m.command_id, m.holder, m.status, m.marked_at, m.detail, r.ended_at
 FROM json_each(?2) AS asked CROSS JOIN control_marks AS m ON m.workspace_id = ?1 AND m.command_id = asked.value
 LEFT JOIN runtimes AS r ON r.runtime_id = m.holder ORDER BY m.marked_at, m.holder
 """,
-    awaited="""
-WITH asked AS (
-    SELECT c.command_id, c.created_at FROM json_each(?2) AS named
-    CROSS JOIN control_commands AS c ON c.command_id = named.value AND c.workspace_id = ?1
-), there AS (
-    SELECT asked.command_id, asked.created_at, r.runtime_id
-    FROM asked CROSS JOIN runtimes AS r INDEXED BY runtimes_seen
-        ON r.workspace_id = ?1 AND r.last_seen >= asked.created_at - ?3
-    UNION
-    SELECT asked.command_id, asked.created_at, t.holder
-    FROM asked CROSS JOIN tickets AS t INDEXED BY tickets_held ON t.workspace_id = ?1 AND t.queue_state = 3
-)
-SELECT there.command_id, r.runtime_id
-FROM there CROSS JOIN runtimes AS r ON r.runtime_id = there.runtime_id
-WHERE r.started_at <= there.created_at AND r.ended_at IS NULL
-  AND NOT EXISTS (SELECT 1 FROM control_marks AS m
-                  WHERE m.workspace_id = ?1 AND m.command_id = there.command_id AND m.holder = r.runtime_id)
-ORDER BY r.runtime_id
-""",
 )
 
 _STEERING: Final = f"""
@@ -112,6 +93,14 @@ INSERT INTO control_commands (workspace_id, command_no, command_id, level, reaso
                               created_at, enforce_us, escalates)
 VALUES (?1, (SELECT coalesce(max(command_no), 0) + 1 FROM control_commands WHERE workspace_id = ?1),
         ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+""",
+    await_present="""
+INSERT INTO control_marks (workspace_id, command_id, holder, status, stage, marked_at, detail)
+SELECT ?1, ?2, r.runtime_id, ?3, ?4, ?5, '' FROM (
+    SELECT runtime_id FROM runtimes INDEXED BY runtimes_seen WHERE workspace_id = ?1 AND last_seen >= ?6
+    UNION
+    SELECT holder FROM tickets INDEXED BY tickets_held WHERE workspace_id = ?1 AND queue_state = 3
+) AS there CROSS JOIN runtimes AS r ON r.runtime_id = there.runtime_id AND r.ended_at IS NULL
 """,
     set_stop_level="UPDATE workspaces SET stop_level = ?2 WHERE workspace_id = ?1",
     expire=f"{_MARK} AND control_marks.status <> 'enforced'",
