@@ -16,6 +16,7 @@ from kora.store.views import Presence
 from kora.watch import processes
 from kora.watch.lateness import Awaited, awaited
 from kora.watch.processes import Look
+from kora.watch.silence import UNHEARD_SECONDS, Silence
 
 if TYPE_CHECKING:
     from kora.store.port import Board, Reader
@@ -34,9 +35,9 @@ class Watcher:
 
     Who is gone is said to be, so that nobody waits for it. For one thread.
 
-    But for the age of commands, nothing is remembered that a wrong step could follow from: each round goes by what the
-    store and the process table say then. So several may be at it, and one that is killed anywhere leaves nothing
-    undone.
+    But for the age of commands, and for how long nothing was heard of a runtime, nothing is remembered that a wrong
+    step could follow from: each round goes by what the store and the process table say then. So several may be at it,
+    and one that is killed anywhere leaves nothing undone.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Watcher:
         self._level_4_seconds = level_4_seconds
         self._boot_seconds = boot_seconds
         self._ages = Ages()
+        self._silence = Silence()
         self._host = socket.gethostname()
         self._pid = os.getpid()
         self._who = f"watcher {self._host}/{self._pid}"
@@ -93,18 +95,23 @@ class Watcher:
         commands = _hardest_first(steering.open_commands, holding)
         # Remembered, unlike all else: a wall clock that is set may make nothing late, and nothing wait for an hour.
         self._ages.see(commands, steering.now, read_at)
+        self._silence.hear(fleet.values(), read_at)
         for command in commands:
             age_seconds = read_at - self._ages.given_at(command.command_id)
             late = []
             for each in awaited(command, fleet):
-                why = self._gone(command, each)
+                is_lost = self._is_lost(each.seen, read_at)
+                why = self._gone(command, each, is_lost=is_lost)
                 if why is not None:
                     unwritten = _unwritten(partial(self._expire, command, each.runtime_id, why))
                     refused += unwritten
                     if not unwritten:
                         _log.info("runtime {} has nothing left to be stopped: {}", each.runtime_id, why)
                 elif age_seconds >= each.due_seconds:
-                    late.append(each)
+                    if each.seen is not None and is_lost and command.level < StopLevel.EXTERNAL_KILL:
+                        refused += self._shut_out(command, each.seen)
+                    else:
+                        late.append(each)
             if command.level >= StopLevel.EXTERNAL_KILL:
                 for each in late:
                     refused += self._end(command, each)
@@ -114,7 +121,11 @@ class Watcher:
 
     # --- who is gone ---
 
-    def _gone(self, command: Command, one: Awaited) -> str | None:
+    def _is_lost(self, seen: RuntimeSeen | None, now: float) -> bool:
+        """Whether nothing can be said of it but that it is silent; of one of this machine its process says more."""
+        return seen is not None and seen.host != self._host and self._silence.is_unheard(seen.runtime_id, now)
+
+    def _gone(self, command: Command, one: Awaited, *, is_lost: bool) -> str | None:
         """Why it is sure that nothing is left of the runtime to be stopped; None while it is not."""
         seen = one.seen
         if seen is None:
@@ -124,8 +135,8 @@ class Watcher:
         if seen.host == self._host:
             return self._gone_from_here(seen)
         is_unseen = seen.last_seen < command.created_at and seen.state is not Presence.LIVE
-        if is_unseen and not self._has_lease(seen.runtime_id):
-            return f"it was not seen since before the command, on {seen.host}, and holds no lease that still runs"
+        if (is_unseen or is_lost) and not self._has_lease(seen.runtime_id):
+            return f"nothing is heard of it any more, on {seen.host}, and it holds no lease that still runs"
         return None
 
     def _gone_from_here(self, seen: RuntimeSeen) -> str | None:
@@ -144,6 +155,18 @@ class Watcher:
         self._board.expire(command.command_id, runtime_id, detail=why, who=self._who)
 
     # --- who is late ---
+
+    def _shut_out(self, command: Command, seen: RuntimeSeen) -> Sequence[StoreUnavailableError]:
+        """It alone: whatever it might still write is refused, and its agents end with their leases.
+
+        Level 4 would end every other runtime, and could not reach this one.
+        """
+        level, silent = command.level.value, f"nothing was heard of it for {UNHEARD_SECONDS:g} s, on {seen.host}"
+        reason = f"it has not enforced a STOP command of level {level}, and {silent}"
+        refused = _unwritten(partial(self._board.revoke, seen.runtime_id, reason=reason, who=self._who))
+        if not refused:
+            self._say_once(seen, f"was revoked, and is not waited for when its leases have run out: {reason}")
+        return refused
 
     def _escalate(self, command: Command, age_seconds: float, late: Sequence[Awaited]) -> list[StoreUnavailableError]:
         unwritten = _unwritten(partial(self._write_escalation, command, late))
@@ -174,9 +197,9 @@ class Watcher:
         if command.level >= (StopLevel.EXTERNAL_KILL if is_here else StopLevel.REVOKE):
             refused = _unwritten(partial(self._board.revoke, seen.runtime_id, reason=reason, who=self._who))
         if not is_here:
-            self._say_once(seen, f"it runs on {seen.host}: a watcher there has to end it")
+            self._say_once(seen, f"does not end: it runs on {seen.host}: a watcher there has to end it")
         elif (found := processes.look(seen.pid, seen.runtime_id)) is Look.UNSURE:
-            self._say_once(seen, f"process {seen.pid} is another user's: run the watcher as that one")
+            self._say_once(seen, f"does not end: process {seen.pid} is another user's: run the watcher as that one")
         elif found is Look.IS_IT:
             self._known.add(seen.runtime_id)
             if processes.end(seen.pid, seen.runtime_id, END_SECONDS):
@@ -188,7 +211,7 @@ class Watcher:
     def _say_once(self, seen: RuntimeSeen, what: str) -> None:
         if (seen.runtime_id, what) not in self._said:
             self._said.add((seen.runtime_id, what))
-            _log.warning("runtime {} does not end: {}", seen.runtime_id, what)
+            _log.warning("runtime {} {}", seen.runtime_id, what)
 
 
 def _unwritten(write: Callable[[], None]) -> Sequence[StoreUnavailableError]:

@@ -11,8 +11,9 @@ from contextlib import closing, suppress
 import pytest
 
 from kora.domain.ids import new_id
+from kora.domain.ticket import NewTicket
 from kora.store.open import open_store
-from kora.store.port import RuntimeRecord
+from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.watch.watcher import Watcher
 
 ACTOR = "00000000-0000-5000-8000-000000000001"
@@ -93,6 +94,17 @@ class World:
         with closing(self.store.writer(record)) as writer:
             writer.next_incarnation()
         return runtime_id
+
+    def claim(self, runtime_id):
+        """A ticket is held by this runtime, which is seen by that."""
+        self.board.add([NewTicket(ticket_title="held")], who="ann")
+        with closing(self.store.writer(RuntimeRecord(runtime_id, "elsewhere", 1, "0.1.0"))) as writer:
+            writer.turn(writer.next_incarnation(), Turn(claim=ClaimOrder(1, 600.0)))
+
+    def end_leases(self):
+        file = sqlite3.connect(self.url.removeprefix("sqlite:///"), isolation_level=None)
+        with closing(file):
+            file.execute("UPDATE tickets SET lease_expires_at = claimed_at WHERE queue_state = 3")
 
     def stop(self, level, seconds=0.0):
         return self.board.stop(level, reason="enough", enforce_seconds=seconds, who="ann")

@@ -230,6 +230,55 @@ def test_a_runtime_elsewhere_that_was_not_seen_since_before_the_command_is_gone(
     assert world.commands()[0].status is STATUS.EXPIRED
 
 
+def pass_by(world, seconds):
+    """With a round every few seconds."""
+    for _ in range(int(seconds / 5)):
+        world.boot_seconds += 5
+        world.watcher.round()
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_a_runtime_elsewhere_that_dies_under_a_command_is_shut_out_alone_and_awaited_until_its_leases_end(
+    world, level, said
+):
+    runtime_id = world.runtime(new_id(), 1, host="elsewhere")
+    world.claim(runtime_id)
+    command = world.stop(StopLevel(level), 60.0)
+    mark(world, runtime_id, command, STATUS.VISIBLE_TO_RUNTIME)
+    world.watcher.round()
+    pass_by(world, 55)
+    assert world.acted()[-1][0] == "stop"
+    pass_by(world, 30)
+    assert world.acted()[-1] == ("revoke", runtime_id)
+    assert [each.level for each in world.commands()] == [level]
+    assert world.commands()[0].status is STATUS.VISIBLE_TO_RUNTIME
+    world.end_leases()
+    world.watcher.round()
+    assert [each.status for each in world.commands()] == [STATUS.EXPIRED]
+    assert len(said) == 2
+
+
+def test_a_runtime_elsewhere_that_lives_and_ignores_a_command_is_escalated_in_time(world):
+    runtime_id = world.runtime(new_id(), 1, host="elsewhere")
+    world.claim(runtime_id)
+    command = world.stop(StopLevel.ABORT_RELEASE_CLAIM, 60.0)
+    for _ in range(12):
+        pass_by(world, 5)
+        # Its Ledger still turns.
+        mark(world, runtime_id, command, STATUS.ENFORCING)
+    assert [verb for verb, _ in world.acted()] == ["add", "stop"]
+    pass_by(world, 5)
+    assert [verb for verb, _ in world.acted()] == ["add", "stop", "escalate"]
+
+
+def test_a_watcher_that_was_not_there_for_long_enough_takes_nobody_for_dead(world):
+    runtime_id = world.runtime(new_id(), 1, host="elsewhere")
+    world.claim(runtime_id)
+    world.stop(StopLevel.ABORT_RELEASE_CLAIM, 0.0)
+    world.watcher.round()
+    assert [verb for verb, _ in world.acted()] == ["add", "stop", "escalate"]
+
+
 def test_while_the_store_is_locked_a_runtime_late_with_both_is_killed_and_it_is_on_record_afterwards(world, processes):
     _, process = of_this_machine(world, processes)
     world.stop(StopLevel.ABORT_RELEASE_CLAIM)
