@@ -28,7 +28,7 @@ from actors.steering import (
 )
 from actors.verdicts import lines
 from kora.domain.control import PERMISSION_SECONDS, ClaimPermission, StopLevel
-from kora.domain.cost import MICRO_USD, Rung
+from kora.domain.cost import MICRO_USD, Resumption, Rung
 from kora.domain.permit import Grounds, Verdict, judge
 
 if TYPE_CHECKING:
@@ -305,7 +305,8 @@ class Control(KoraActor):
             self.tell(LEDGER, MarkCommands(marks=tuple(marks)))
         is_used_up = self._rung is Rung.HARD_STOP_100
         if self._remembered.is_to_resume(steering.pool, self._lookout.has_deferred, is_used_up=is_used_up):
-            self.tell(LEDGER, ResumeCredit(ramp=self._terms.ramp))
+            resumption = Resumption(self._terms.ramp, steering.pool.refreshed_at)
+            self.tell(LEDGER, ResumeCredit(resumption=resumption))
 
     def _tell_owed(self, *, by: float) -> None:
         # What the Ledger was told and cannot write yet, it keeps.

@@ -35,4 +35,4 @@ class Intake(KoraActor):
 
     @handles(ResumeCredit)
     def _on_resume_credit(self, message: ResumeCredit) -> None:
-        self._pending.resume_credit = message.ramp
+        self._pending.resume_credit = message.resumption

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from actors.messages import Operate, Order
     from kora.domain.claim import ClaimKey
     from kora.domain.control import CommandStatus, NewMark
-    from kora.domain.cost import Ramp
+    from kora.domain.cost import Resumption
     from kora.domain.events import NewEvent
     from kora.domain.operation import OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
@@ -49,7 +49,7 @@ class Pending:
         """by which permission the newest order was made"""
         self.marks: dict[tuple[str, CommandStatus], NewMark] = {}
         """how far this runtime has come with commands"""
-        self.resume_credit: Ramp | None = None
+        self.resume_credit: Resumption | None = None
         self.ticked = False
         self.slept = False
         """nothing is swept in this turn: the refreshes that a suspend has held up come first"""

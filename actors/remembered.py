@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from actors.refusals import Refusals
 from kora.domain.control import Ages
-from kora.domain.cost import month_of
 from kora.domain.events import EventType, NewEvent
 from kora.domain.state import COST_PAUSED, OperationalState, PrimaryState, transition_payload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from actors.steering import Booted
     from kora.domain.cost import Pool
@@ -63,6 +63,8 @@ class Remembered:
     """the month in which it was last looked for tickets that a pause for cost has deferred; None while there is one"""
     resumes: bool | None = None
     """whether there are some that the store has not made eligible yet; None while nobody has looked"""
+    refreshed_at: datetime | None = None
+    """when a pause for cost had been ended last, by the time it was looked"""
 
     def see_reset(self, reset_no: int, now: float) -> None:
         """This is the last reset; by a later one than was seen before, an operator has seen to the providers, too."""
@@ -86,13 +88,13 @@ class Remembered:
         True until the store has done so. `has_deferred` is None where it cannot be read, and is asked again.
         """
         if is_used_up:
-            # What is deferred waits; should the pool be made larger, that is to be looked for, too.
+            # What is deferred waits; should the pool be made larger, it is to be looked for, too.
             self.month, self.resumes = None, False
             return False
         if self.month != pool.month:
             if (found := has_deferred()) is None:
                 return False
-            self.month, self.resumes = pool.month, found
-        if pool.refreshed_at is not None and month_of(pool.refreshed_at) >= pool.month:
+            self.month, self.resumes, self.refreshed_at = pool.month, found, pool.refreshed_at
+        if pool.refreshed_at != self.refreshed_at:
             self.resumes = False
         return self.resumes is True

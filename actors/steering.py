@@ -12,7 +12,7 @@ from pydantic import Field
 
 from actors.messages import ControlMessage, Message
 from kora.domain.control import ClaimPermission, NewMark, StopLevel
-from kora.domain.cost import Ramp, Rung
+from kora.domain.cost import Resumption, Rung
 from kora.domain.refusal import Refusal
 from kora.domain.state import DegradationReason, PrimaryState
 
@@ -85,9 +85,9 @@ class MarkCommands(ControlMessage):
 
 
 class ResumeCredit(ControlMessage):
-    """A new month has ended a pause for cost: what was deferred is eligible again, and claims are made one by one."""
+    """A pause for cost has ended: what was deferred is eligible again, and claims are made one by one."""
 
-    ramp: Ramp
+    resumption: Resumption
 
 
 # --- Workers ---

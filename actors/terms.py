@@ -16,4 +16,4 @@ class Terms:
     pool_micro_usd: int
     """what all attempts of a month may cost; 0: no bound"""
     ramp: Ramp
-    """how claims are made when a new month has ended a pause for cost"""
+    """how claims are made when a new month, or a larger pool, has ended a pause for cost"""

@@ -124,6 +124,18 @@ class Ramp:
 
 
 @dataclass(frozen=True, slots=True)
+class Resumption:
+    """The end of a pause for cost without a refresh by an operator: a new month has begun, or the pool was made larger.
+
+    Many may ask for it at once; it is done once.
+    """
+
+    ramp: Ramp
+    refreshed_at: datetime | None
+    """`Pool.refreshed_at` as whoever asks has found it: where it has changed meanwhile, the pause was ended already"""
+
+
+@dataclass(frozen=True, slots=True)
 class Pool:
     """What the store says of the workspace's credit pool."""
 
@@ -134,7 +146,7 @@ class Pool:
     reconciled_micro_usd: int
     """what was to be added to agree with a reported figure; never less than 0"""
     refreshed_at: datetime | None
-    """the last refresh, by an operator or by a new month after a pause"""
+    """when a pause for cost was last ended, by an operator's refresh or by a `Resumption`"""
     ramp_seconds: float
     """how much longer claims are made one by one; 0: they are not"""
 

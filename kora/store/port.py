@@ -13,7 +13,7 @@ from kora.store.steering import SteeringBoard, SteeringReader
 if TYPE_CHECKING:
     from kora.domain.claim import Claim, ClaimKey, ClaimResult
     from kora.domain.control import NewMark
-    from kora.domain.cost import Ramp
+    from kora.domain.cost import Resumption
     from kora.domain.events import Event, NewEvent
     from kora.domain.operation import Operation, OperationAnswer, OperationRequest
     from kora.domain.resolution import Settlement
@@ -76,9 +76,9 @@ class Turn:
     """each attempt is charged once, at most what it was last said to have cost, whatever is told twice"""
     marks: Sequence[NewMark] = ()
     """how far this runtime has come with commands; one that ends a command appends its event"""
-    resume_credit: Ramp | None = None
-    """a new month has ended a pause for cost: what was deferred is eligible again, and claims are made one by one for a
-    while. Done once a month, whoever asks; perhaps only by the next turn that asks, where other runtimes are at work"""
+    resume_credit: Resumption | None = None
+    """a pause for cost has ended: what was deferred is eligible again, and claims are made one by one for a while. Done
+    once, whoever asks; perhaps only by the next turn that asks, where other runtimes are at work"""
     return_holders: Sequence[str] = ()
     """runtimes known to be dead, agents and all: what they hold is returned at once"""
     sweep: bool = False

@@ -9,7 +9,7 @@ import pytest
 
 from kora.clock import from_us
 from kora.domain.claim import ClaimKey, ClaimResult
-from kora.domain.cost import Ramp, month_of
+from kora.domain.cost import Ramp, Resumption, month_of
 from kora.domain.resolution import Resolution
 from kora.domain.ticket import Status
 from kora.store.port import ClaimOrder, Turn
@@ -272,22 +272,44 @@ def test_a_new_month_frees_what_was_deferred_once_whoever_asks(
     runtime.settle(*(paid(claim, 1.0, DEFERRED) for claim in claims))
     next_month(clock)
 
-    result = runtime.turn(resume_credit=RAMP, claim=ClaimOrder(5, 60.0))
+    asked = Resumption(RAMP, None)
+
+    result = runtime.turn(resume_credit=asked, claim=ClaimOrder(5, 60.0))
 
     assert (len(result.claims), result.blocked_by) == (1, ClaimResult.BLOCKED_BY_COST)
     pool = reader.steering().pool
     assert (pool.spent_micro_usd, pool.refreshed_at, pool.ramp_seconds) == (0, from_us(clock.us), 3_600.0)
     clock.advance(3_601)
-    other.turn(resume_credit=RAMP)
+    other.turn(resume_credit=asked)
     assert reader.steering().pool.ramp_seconds == 0
     runtime.settle(paid(result.claims[0], 1.0, DEFERRED))
-    runtime.turn(resume_credit=RAMP)
+    runtime.turn(resume_credit=asked)
     assert len(other.claim(5)) == 2
     assert spent() == 1_000_000
     next_month(clock)
+    asked = Resumption(RAMP, pool.refreshed_at)
     board.refresh_credit(NO_RAMP, who="ada")
-    runtime.turn(resume_credit=RAMP)
+    runtime.turn(resume_credit=asked)
     assert reader.steering().pool.ramp_seconds == 0
+
+
+def test_a_pause_that_ends_again_in_the_same_month_frees_what_was_deferred_and_nothing_spent_is_forgotten(
+    *, runtime, other, add, board, clock, spent, reader
+):
+    add(2)
+    board.refresh_credit(NO_RAMP, who="ada")
+    clock.advance(1)
+    runtime.settle(*(paid(claim, 1.0, DEFERRED) for claim in runtime.claim(2)))
+    asked = Resumption(RAMP, reader.steering().pool.refreshed_at)
+
+    assert len(runtime.turn(resume_credit=asked, claim=ClaimOrder(5, 60.0)).claims) == 1
+
+    pool = reader.steering().pool
+    assert (pool.spent_micro_usd, pool.refreshed_at, pool.ramp_seconds) == (2_000_000, from_us(clock.us), 3_600.0)
+    clock.advance(3_601)
+    other.turn(resume_credit=asked)
+    assert reader.steering().pool.ramp_seconds == 0
+    assert len(other.claim(5)) == 1
 
 
 def test_what_is_deferred_once_the_pause_is_over_is_eligible(*, runtime, add, board, clock, reader):

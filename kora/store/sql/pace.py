@@ -7,7 +7,7 @@ from typing import Final
 
 from kora.clock import MICROSECONDS, from_us
 from kora.domain.claim import ClaimResult
-from kora.domain.cost import Ramp, month_of
+from kora.domain.cost import Resumption, month_of
 from kora.store.port import ClaimOrder
 from kora.store.sql.claim import claim
 from kora.store.sql.turn import OpenTurn
@@ -52,21 +52,20 @@ def _refuse(turn: OpenTurn, seconds: float) -> None:
     turn.result.next_eligible_in_seconds = min(seconds, left)
 
 
-def resume_credit(turn: OpenTurn, ramp: Ramp) -> None:
-    """A new month has begun: what was deferred for cost is in the queue, and claims are made as the ramp says.
+def resume_credit(turn: OpenTurn, asked: Resumption) -> None:
+    """What was deferred for cost is in the queue, and claims are made as the ramp says.
 
-    Once a month, and not where an operator has refreshed the pool in it. Where other runtimes are at work, which may
-    know nothing of the ramp yet, it is left to a later turn.
+    Not where the pause was ended since it was asked for. Where other runtimes are at work, which may know nothing of
+    the ramp yet, it is left to a later turn.
     """
-    say, workspace = turn.say.steering, (turn.workspace_id,)
-    month = month_of(from_us(turn.now_us))
+    say, workspace, ramp = turn.say.steering, (turn.workspace_id,), asked.ramp
     found = turn.connection.execute(say.lock_pool, workspace).fetchone()
-    if found is None or (found[0] is not None and month_of(from_us(found[0])) >= month):
+    if found is None or (None if found[0] is None else from_us(found[0])) != asked.refreshed_at:
         return
     if not turn.connection.execute(say.hold_turns_at_rest, workspace).fetchone()[0]:
         return
     interval_us = round(ramp.interval_seconds * MICROSECONDS)
-    until = turn.after(ramp.seconds)
+    month, until = month_of(from_us(turn.now_us)), turn.after(ramp.seconds)
     turn.connection.execute(say.resume_pool, (*workspace, month, turn.now_us, until, interval_us))
     turn.connection.execute(say.free_deferred, workspace)
     turn.gate = turn.gate._replace(ramp_until=until, ramp_interval_us=interval_us, paced_at=0)

@@ -23,7 +23,7 @@ from actors.steering import (
 )
 from actors.terms import Terms
 from kora.domain.control import ClaimPermission, CommandStatus
-from kora.domain.cost import Ramp, Rung
+from kora.domain.cost import Ramp, Resumption, Rung
 from kora.domain.refusal import Refusal
 from kora.domain.state import DegradationReason
 from tests.unit.actors.steered import Steered
@@ -40,6 +40,7 @@ class Seat:
     def __init__(self, stage):
         self.stage, self.steered, self.remembered = stage, Steered(stage.time), Remembered()
         self.has_pause = False
+        self.pool_micro_usd = 200_000_000
         self.held_number = 0
         self.control = None
 
@@ -58,7 +59,7 @@ class Seat:
                 holder="runtime-1",
                 workers=WORKERS,
                 remembered=self.remembered,
-                terms=Terms(drain_seconds=20.0, pool_micro_usd=200_000_000, ramp=RAMP),
+                terms=Terms(drain_seconds=20.0, pool_micro_usd=self.pool_micro_usd, ramp=RAMP),
                 time_source=self.stage.time,
             ),
         )
@@ -461,7 +462,7 @@ def test_in_a_new_month_what_was_deferred_is_resumed_until_the_store_has_done_so
     seat.steered.spend(0.0, month=202612)
     for _ in range(2):
         seat.tick()
-        assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)]
+        assert stage.said(LEDGER) == [ResumeCredit(resumption=Resumption(RAMP, None))]
     seat.steered.spend(0.0, refreshed_at=seat.steered.now.replace(month=12))
     seat.steered.deferred = 0
     seat.tick()
@@ -470,7 +471,7 @@ def test_in_a_new_month_what_was_deferred_is_resumed_until_the_store_has_done_so
     assert stage.said(LEDGER) == []
 
 
-@pytest.mark.parametrize(("spent_usd", "told"), [(0.0, [ResumeCredit(ramp=RAMP)]), (200.0, [])])
+@pytest.mark.parametrize(("spent_usd", "told"), [(0.0, [ResumeCredit(resumption=Resumption(RAMP, None))]), (200.0, [])])
 def test_so_does_one_that_begins_in_the_new_month_unless_the_pool_is_used_up_again(stage, spent_usd, told):
     seat = Seat(stage)
     seat.steered.deferred = 1
@@ -479,14 +480,20 @@ def test_so_does_one_that_begins_in_the_new_month_unless_the_pool_is_used_up_aga
     assert stage.said(LEDGER) == told
 
 
-def test_so_does_one_whose_pool_was_made_larger(stage):
+@pytest.mark.parametrize("has_been_refreshed", [False, True])
+def test_so_does_one_whose_pool_was_made_larger_refreshed_in_this_month_or_not(stage, has_been_refreshed):
     seat = Seat(stage)
     seat.steered.deferred = 1
-    seat.steered.spend(200.0)
+    refreshed_at = seat.steered.now if has_been_refreshed else None
+    seat.steered.spend(200.0, refreshed_at=refreshed_at)
     seat.sit()
-    seat.steered.spend(199.0)
+    seat.pool_micro_usd += 1
+    seat.sit()
     seat.tick()
-    assert stage.said(LEDGER) == [ResumeCredit(ramp=RAMP)]
+    assert stage.said(LEDGER) == [ResumeCredit(resumption=Resumption(RAMP, refreshed_at))] * 2
+    seat.steered.spend(200.0, refreshed_at=seat.steered.now)
+    seat.tick()
+    assert stage.said(LEDGER) == []
 
 
 def test_a_retry_ceiling_leaves_critical_tickets(seat, said):

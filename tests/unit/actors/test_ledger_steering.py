@@ -11,7 +11,7 @@ from actors.messages import Ended, Flush, Held, Order, Poll, Tick
 from actors.names import CONTROL, POLLER
 from actors.steering import MarkCommands, ResumeCredit, StoreAnswered
 from kora.domain.control import CommandStatus, NewMark, StopLevel
-from kora.domain.cost import Ramp
+from kora.domain.cost import Ramp, Resumption
 from kora.domain.resolution import Outcome, StopReason, settle
 from kora.domain.ticket import Status
 
@@ -96,7 +96,7 @@ def test_a_credit_that_is_resumed_makes_what_was_deferred_eligible(office):
     outcome = Outcome(signal=15, stop_reason=StopReason.COST)
     office.hear_ended(Ended(worker, claim.key, settle(claim, outcome, max_attempts=10)))
     assert office.status(claim.key.ticket_id) == Status.DEFERRED_COST_LIMIT
-    office.hear(ResumeCredit(ramp=Ramp(0.0, 30.0)))
+    office.hear(ResumeCredit(resumption=Resumption(Ramp(0.0, 30.0), None)))
     office.order()
     assert len(office.works()) == 1
 
@@ -105,7 +105,7 @@ def test_a_poller_that_has_found_the_board_empty_is_woken_when_a_credit_is_resum
     office.man()
     office.order()
     assert last_held(stage).exhausted
-    office.hear(ResumeCredit(ramp=Ramp(0.0, 30.0)))
+    office.hear(ResumeCredit(resumption=Resumption(Ramp(0.0, 30.0), None)))
     assert isinstance(stage.said(POLLER)[-1], Poll)
 
 

@@ -79,6 +79,22 @@ def test_a_resume_leaves_to_be_seen_what_else_holds_claims_up(place, eventually)
     assert held_up_by(console.vitals()) == []
 
 
+def test_a_pool_that_is_made_larger_frees_what_was_deferred_though_it_was_refreshed_in_this_month(place, eventually):
+    place.configure("[cost]\npool_usd = 1.0\nramp_seconds = 0\n")
+    place.add(1)
+    with place.open_store() as store, closing(store.board()) as board:
+        board.refresh_credit(Ramp(0.0, 30.0), who=WHO)
+        console = place.begin()
+        assert place.begun.acquire(timeout=10)
+        board.reconcile(1_500_000, who=WHO)
+    eventually(lambda: console.status().operational_state.primary_state == "paused")
+    assert statuses(place) == [Status.DEFERRED_COST_LIMIT]
+    place.configure("[cost]\npool_usd = 2.0\nramp_seconds = 0\n")
+    place.going.set()
+    console.update(who=WHO)
+    eventually(lambda: set(statuses(place)) == {Status.COMPLETED})
+
+
 def test_of_many_who_pause_and_resume_at_once_none_is_refused_and_the_last_on_record_is_what_holds(place, eventually):
     console = place.begin()
     every = [

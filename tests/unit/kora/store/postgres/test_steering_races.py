@@ -11,7 +11,7 @@ import pytest
 
 from kora.domain.claim import ClaimResult
 from kora.domain.control import StopLevel
-from kora.domain.cost import Ramp
+from kora.domain.cost import Ramp, Resumption
 from kora.domain.ticket import Status
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.store.sql import pace
@@ -139,10 +139,10 @@ def test_a_new_month_frees_nothing_while_another_turn_is_under_way_that_knows_of
     (claim,) = runtime.claim(1)
     runtime.settle(ended(claim, Status.DEFERRED_COST_LIMIT))
 
-    with and_meanwhile(monkeypatch, lambda: other.turn(resume_credit=RAMP)):
+    with and_meanwhile(monkeypatch, lambda: other.turn(resume_credit=Resumption(RAMP, None))):
         assert len(runtime.turn(claim=ORDER).claims) == 2
 
     assert reader.ticket(claim.key.ticket_id).sea_status is Status.DEFERRED_COST_LIMIT
-    other.turn(resume_credit=RAMP)
+    other.turn(resume_credit=Resumption(RAMP, None))
     assert reader.ticket(claim.key.ticket_id).sea_status is Status.ASSIGNED
     assert reader.steering().pool.ramp_seconds > 0
