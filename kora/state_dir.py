@@ -20,6 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from kora.agents import meter
 from kora.errors import RefusedError, StartError
+from kora.files import keep_names, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ class StateDir:
             self._own_fd = os.open(self._runtimes / runtime_id, os.O_RDWR | os.O_CREAT, 0o600)
             fcntl.flock(self._own_fd, fcntl.LOCK_SH)
             for directory in (self._runtimes, self.path):
-                _sync(directory)
+                keep_names(directory)
         except OSError as error:
             raise _unusable(self._runtimes, error) from None
         return self._own_fd
@@ -152,7 +153,7 @@ class StateDir:
         """Claims may be made again. Raises `RefusedError` when that cannot be written."""
         try:
             self._paused.unlink(missing_ok=True)
-            _sync(self.path)
+            keep_names(self.path)
         except OSError as error:
             raise _unwritten(self._paused, error) from None
 
@@ -218,21 +219,6 @@ class StateDir:
             raise _unusable(self.path, error) from None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """The file has this content, for its user alone, also after the power was lost; or it is as it was.
-
-    Raises `OSError`.
-    """
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    _sync(path.parent)
-
-
 def _unusable(path: Path, error: OSError) -> StartError:
     return StartError(
         f"{path}: the state directory cannot be used: {error.strerror}. "
@@ -254,11 +240,3 @@ def _seize(path: Path) -> int | None:
             return None
         return fd
     return None
-
-
-def _sync(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from kora.errors import AdminError, NoRuntimeError, StartError
+from kora.files import write_whole
 
 SOCKET_NAME: Final = "admin.sock"
 POINTER_NAME: Final = "admin.path"
@@ -38,7 +39,7 @@ def prepare(state_dir: Path) -> Path:
             return direct
         short = _short_folder(state_dir) / SOCKET_NAME
         _make(short.parent)
-        _write(pointer, short)
+        write_whole(pointer, os.fsencode(short) + b"\n")
     except OSError as error:
         where = error.filename or state_dir
         raise StartError(
@@ -123,12 +124,6 @@ def _tighten(state_dir: Path) -> None:
     state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     if stat.S_IMODE(state_dir.stat().st_mode) != 0o700:  # noqa: PLR2004 - read, write and enter, for its user alone
         state_dir.chmod(0o700)
-
-
-def _write(pointer: Path, path: Path) -> None:
-    fresh = pointer.with_suffix(".new")
-    fresh.write_bytes(os.fsencode(path) + b"\n")
-    fresh.replace(pointer)
 
 
 def _read(pointer: Path) -> Path | None:

@@ -14,7 +14,7 @@ from loguru import logger
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kora.errors import BootError
-from kora.state_dir import write_whole
+from kora.files import write_whole
 from kora.store.steering import ChainHead
 
 if TYPE_CHECKING:

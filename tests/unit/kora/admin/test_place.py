@@ -48,6 +48,20 @@ def test_the_socket_stands_in_the_state_directory(tmp_path):
     assert list(state_dir.iterdir()) == []
 
 
+def test_the_pointer_is_for_its_user_alone_and_written_into_no_file_that_lay_in_its_way(long_dir, temporary, tmp_path):
+    long_dir.mkdir(parents=True, mode=0o700)
+    other = tmp_path / "other"
+    other.write_text("as it was")
+    (long_dir / "admin.new").symlink_to(other)
+
+    with closing(bind(long_dir)):
+        pointer = long_dir / "admin.path"
+        assert (mode(pointer), pointer.is_symlink()) == (0o600, False)
+        assert place.find(long_dir) == short_folder(temporary) / "admin.sock"
+
+    assert other.read_text() == "as it was"
+
+
 def test_the_umask_is_as_before(tmp_path):
     before = os.umask(0o027)
     try:
