@@ -81,11 +81,15 @@ class Endings:
             self._speaker.tell(CONTROL, refused)
         elif self._limits.has_been_served(outcome):
             self.tell_served(claim)
-        self.named.pop(attempt, None)
+        chosen = self.named.pop(attempt, None)
         if self._desk.has_turned_away(attempt):
             outcome = ended_at_boundary(outcome)
         caps = self._agents.caps
-        return settle(claim, outcome, max_attempts=self._max_attempts, caps=caps, redacted=self._redacted)
+        settlement = settle(claim, outcome, max_attempts=self._max_attempts, caps=caps, redacted=self._redacted)
+        if settlement is None or chosen is None or settlement.model_tier_used is not None:
+            return settlement
+        # It has named no model itself: then this is what is known of it.
+        return settlement._replace(model_tier_used=f"agents.{chosen}")
 
     def _agent_of(self, claim: Claim) -> str | None:
         return self.named.get(claim.key.work_attempt_id, claim.ticket.agent)

@@ -37,7 +37,7 @@ from kora.domain.control import StopLevel
 from kora.domain.cost import NO_CAPS, Caps, Rung
 from kora.domain.operation import OperationAnswer, OperationRequest, Step, Verdict
 from kora.domain.refusal import Refusal
-from kora.domain.resolution import AgentResult, Outcome, Reason, StopReason
+from kora.domain.resolution import AgentResult, Outcome, Reason, Resolution, StopReason
 from kora.domain.state import DegradationReason
 
 NAME = "worker-1"
@@ -858,6 +858,23 @@ def test_the_agent_is_chosen_by_the_rung_unless_the_ticket_names_one(place, stag
         place.attempt.end(Outcome(exit_code=1, refusal=Refusal(DegradationReason.AUTH, "no key")))
         place.hear_inbox()
         assert [told.agent for told in stage.said(CONTROL)] == [named]
+
+
+@pytest.mark.parametrize(
+    ("rung", "told", "tier"),
+    [(Rung.NORMAL, None, None), (Rung.WARN_75, None, "agents.cheap"), (Rung.WARN_75, "haiku", "haiku")],
+)
+def test_which_agent_the_rung_has_chosen_stands_in_its_end_unless_that_tells_its_model(
+    place, make_claim, rung, told, tier
+):
+    place.downshift = lambda rung, _ticket: "cheap" if rung is Rung.WARN_75 else None
+    place.man()
+    bind(place, rung=rung)
+    place.give(make_claim())
+    place.attempt.end(Outcome(exit_code=0, result=AgentResult(resolution=Resolution.COMPLETED, model_tier=told)))
+    place.hear_inbox()
+    [ended] = place.ends()
+    assert ended.settlement.model_tier_used == tier
 
 
 def test_while_a_provider_is_tried_out_its_first_progress_is_told(place, stage, make_claim):
