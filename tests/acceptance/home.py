@@ -41,6 +41,7 @@ class Home:
     """Everything under one folder; whatever was started here is ended with it."""
 
     folder: Path
+    url: str = "sqlite:///kora.db"
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
@@ -56,7 +57,7 @@ class Home:
     def configure(self, name: str = "supervisor.toml", **sections: dict[str, Any]) -> Path:
         """Write a configuration with short times; `sections` go over it key by key."""
         settings: dict[str, dict[str, Any]] = {
-            "runtime": {"store": "sqlite:///kora.db", "state_dir": ".kora", "tick_seconds": 0.05, "log_level": "DEBUG"},
+            "runtime": {"store": self.url, "state_dir": ".kora", "tick_seconds": 0.05, "log_level": "DEBUG"},
             "poller": {"poll_interval_seconds": 0.2, "lease_seconds": 60},
             "workers": {"count": 2},
             "agent": {"command": self.journal_command(0.02), "grace_seconds": 2},

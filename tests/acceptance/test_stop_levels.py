@@ -20,13 +20,16 @@ def end(*_):
     os._exit(1)
 signal.signal(signal.SIGTERM, end)
 print("begun", flush=True)
-select.select([], [], [], float(sys.argv[1]))
+how, _, file = sys.argv[1].partition(" ")
+while how == "until" and not os.path.exists(file):
+    select.select([], [], [], 0.02)
+select.select([], [], [], 0 if how == "until" else float(how))
 """
 FOR_EVER = "600"
 LIMIT_SECONDS = 30.0
 """within which each level is to be enforced, on a machine that does other things as well; else the runtime says that it
 has failed"""
-DRAIN_SECONDS = 1.0
+DRAIN_SECONDS = 3.0
 RESOLVED, RELEASED = "kora.sea_ticket.resolved", "sea_ticket.claim_released"
 MOVED, ENFORCED = "kora.operational_state.transitioned", "kora_control.enforced"
 
@@ -95,8 +98,15 @@ class Stopped:
             return next(each for each in reader.commands() if each.command_id == command.command_id).status
 
     def enforce(self, level: int) -> Command:
-        """It is ordered, and enforced within its limit: else it has failed, and stays so."""
-        command = self.stop(level)
+        """It is ordered, and enforced."""
+        return self.await_enforced(self.stop(level))
+
+    def let_go(self, file: str) -> None:
+        """The agent that runs until this file is there ends by itself."""
+        (self.home.folder / file).touch()
+
+    def await_enforced(self, command: Command) -> Command:
+        """It is enforced within its limit: else it has failed, and stays so."""
         self.wait_until(lambda: self.marked(command).is_settled)
         assert self.marked(command) is CommandStatus.ENFORCED
         return command
@@ -138,31 +148,42 @@ class Stopped:
         return [event for event in events if self.has_holder or event[0] != MOVED]
 
 
-@pytest.fixture(params=[True, False], ids=["with the mirror", "without"], scope="module")
-def stopped(request, tmp_path_factory) -> Iterator[Stopped]:
+@pytest.fixture(scope="module")
+def stopped(request, home_on, tmp_path_factory) -> Iterator[Stopped]:
     """One that is stopped again and again, and comes back."""
-    home = Home(tmp_path_factory.mktemp("home"))
-    try:
-        yield Stopped(home, has_holder=request.param)
-    finally:
-        home.end()
+    kind, has_holder = request.param
+    with home_on(kind, tmp_path_factory.mktemp("home")) as home:
+        yield Stopped(home, has_holder=has_holder)
 
 
-@pytest.fixture(params=[True, False], ids=["with the mirror", "without"])
-def ended(request, tmp_path) -> Iterator[Stopped]:
+@pytest.fixture
+def ended(request, home_on, tmp_path) -> Iterator[Stopped]:
     """One that ends by it."""
-    home = Home(tmp_path)
-    try:
-        yield Stopped(home, has_holder=request.param)
-    finally:
-        home.end()
+    kind, has_holder = request.param
+    with home_on(kind, tmp_path) as home:
+        yield Stopped(home, has_holder=has_holder)
 
 
+MIRROR, NO_MIRROR = ("sqlite", True), ("sqlite", False)
+POSTGRES = ("postgres", True)
+
+
+def stops(name: str, *, postgres: object) -> pytest.MarkDecorator:
+    """With each of them, on PostgreSQL as well."""
+    ids = ["with the mirror", "without", "postgres"]
+    return pytest.mark.parametrize(name, [MIRROR, NO_MIRROR, postgres], ids=ids, indirect=True)
+
+
+PROVED = pytest.param(POSTGRES, marks=pytest.mark.prove)
+
+
+@stops("stopped", postgres=PROVED)
 def test_level_1_takes_in_nothing_new_and_what_runs_goes_on(stopped):
-    running = stopped.begin("2")
+    running = stopped.begin("until one")
     seq = stopped.last_seq()
     stopped.enforce(1)
     waiting = stopped.add("0")
+    stopped.let_go("one")
     stopped.wait_until(lambda: stopped.status(running) == "completed")
     assert stopped.status(waiting) == "assigned"
     assert stopped.told(seq, running) == stopped.expected(
@@ -172,10 +193,14 @@ def test_level_1_takes_in_nothing_new_and_what_runs_goes_on(stopped):
     stopped.wait_until(lambda: stopped.status(waiting) == "completed")
 
 
+@stops("stopped", postgres=PROVED)
 def test_level_2_lets_what_runs_finish_for_a_while_and_then_releases_it(stopped):
-    quick, slow = stopped.begin("0.5"), stopped.begin()
+    quick, slow = stopped.begin("until two"), stopped.begin()
     seq = stopped.last_seq()
-    stopped.enforce(2)
+    command = stopped.stop(2)
+    stopped.wait_until(lambda: stopped.marked(command) is not CommandStatus.CREATED)
+    stopped.let_go("two")
+    stopped.await_enforced(command)
     assert (stopped.status(quick), stopped.status(slow)) == ("completed", "released")
     told = stopped.told(seq, quick, slow)
     assert told == stopped.expected(
@@ -188,6 +213,7 @@ def test_level_2_lets_what_runs_finish_for_a_while_and_then_releases_it(stopped)
     stopped.come_back()
 
 
+@stops("stopped", postgres=POSTGRES)
 def test_level_3_ends_what_runs_now_and_a_lower_command_after_it_changes_nothing(stopped):
     running = [stopped.begin(), stopped.begin()]
     seq = stopped.last_seq()
@@ -213,6 +239,7 @@ def test_level_3_ends_what_runs_now_and_a_lower_command_after_it_changes_nothing
 
 
 @pytest.mark.parametrize("level", [4, 5])
+@stops("ended", postgres=PROVED)
 def test_levels_4_and_5_kill_what_runs_and_the_runtime_exits_with_5(ended, level):
     running = ended.begin()
     seq = ended.last_seq()

@@ -39,7 +39,13 @@ def freeze_and_stop(home, runtime, level):
 
 
 @pytest.mark.parametrize(
-    "level", [StopLevel.ABORT_RELEASE_CLAIM, pytest.param(StopLevel.DRAIN_CURRENT_FINISH, marks=pytest.mark.prove)]
+    ("home", "level"),
+    [
+        ("sqlite", StopLevel.ABORT_RELEASE_CLAIM),
+        pytest.param("sqlite", StopLevel.DRAIN_CURRENT_FINISH, marks=pytest.mark.prove),
+        pytest.param("postgres", StopLevel.ABORT_RELEASE_CLAIM, marks=pytest.mark.prove),
+    ],
+    indirect=["home"],
 )
 def test_a_frozen_runtime_that_ignores_a_stop_is_ended_in_time_with_its_agents_and_its_claim_is_free(home, level):
     home.configure(
@@ -79,6 +85,7 @@ def test_a_frozen_runtime_that_ignores_a_stop_is_ended_in_time_with_its_agents_a
         assert reader.steering().watcher_seen_seconds is None
 
 
+@pytest.mark.parametrize("home", ["sqlite", pytest.param("postgres", marks=pytest.mark.prove)], indirect=True)
 def test_status_says_within_ten_seconds_that_the_watcher_is_gone_and_health_is_no_worse_for_it(home):
     client = Client(home.folder / ".kora")
 
