@@ -17,8 +17,8 @@ import psutil
 
 from kora.config import load
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
 from kora.store.port import Reader, Store
+from tests.stores import open_new
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "bin" / "kora-actors"
@@ -122,7 +122,7 @@ class Home:
     def store(self) -> Iterator[Store]:
         """The board's store in the test's own process: far cheaper than a command each time."""
         runtime = load(self.config).runtime
-        with open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor) as store:
+        with open_new(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor) as store:
             yield store
 
     @contextmanager

@@ -17,6 +17,7 @@ from kora.store.open import migrate, open_store
 from kora.store.port import ClaimOrder, Earned, RuntimeRecord, Store, Turn, TurnResult
 from tests.postgres import SUPERUSER, Server
 from tests.proxies import PoolingProxy
+from tests.stores import open_new
 
 WORKSPACE = "workspace"
 RUNTIME_ROLE = "kora_runtime"
@@ -180,7 +181,7 @@ class SqlitePlace(Place):
         self._clock = clock
 
     def open(self, workspace_id: str = WORKSPACE, actor_id: str = ACTOR) -> Store:
-        return open_store(self.url, workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
+        return open_new(self.url, workspace_id=workspace_id, actor_id=actor_id, time=self._clock)
 
     @property
     def url(self) -> str:

@@ -10,8 +10,8 @@ from actors.names import LEDGER, worker_names
 from kora.domain.ids import default_actor_id, new_id
 from kora.domain.resolution import Outcome, settle
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
 from kora.store.port import RuntimeRecord
+from tests.stores import open_new
 
 WORKERS = worker_names(3)
 
@@ -35,7 +35,7 @@ class Office:
 
     def __init__(self, stage, path, tick_seconds=1_000.0):
         self.stage, self.path, self.tick_seconds = stage, path, tick_seconds
-        self.store = open_store(
+        self.store = open_new(
             f"sqlite:///{path}", workspace_id="default", actor_id=default_actor_id("default"), time=stage.time
         )
         self.reader = self.store.reader()

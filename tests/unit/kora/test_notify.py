@@ -17,8 +17,8 @@ from kora.domain.events import EventType, NewEvent
 from kora.domain.ticket import NewTicket
 from kora.errors import StoreUnavailableError
 from kora.notify import Notifier
-from kora.store.open import open_store
 from kora.store.port import RuntimeRecord, Turn
+from tests.stores import open_new
 
 EVERY = ("blocked", "paused", "gave_up", "poisoned")
 PATIENCE_SECONDS = 60
@@ -61,7 +61,7 @@ def told(tmp_path):
 
 @pytest.fixture
 def store(tmp_path):
-    with open_store(f"sqlite:///{tmp_path}/kora.db", workspace_id="w", actor_id="a") as store:
+    with open_new(f"sqlite:///{tmp_path}/kora.db", workspace_id="w", actor_id="a") as store:
         yield store
 
 

@@ -19,10 +19,10 @@ from kora.domain.ids import new_id
 from kora.domain.resolution import Outcome
 from kora.domain.ticket import NewTicket, Status
 from kora.state_dir import StateDir
-from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from tests.claims import a_claim
 from tests.contract.conftest import settlement
+from tests.stores import open_new
 
 # Its own first sink prints every line.
 logger.remove()
@@ -43,7 +43,7 @@ def settings(tmp_path):
 
 def board(settings):
     runtime = settings.runtime
-    return open_store(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
+    return open_new(runtime.store, workspace_id=runtime.workspace, actor_id=runtime.actor)
 
 
 class Attempt:

@@ -37,7 +37,7 @@ from kora.domain.vitals import (
     Vitals,
 )
 from kora.errors import BadMessageError, NoAnswerError, RefusedError, StoreUnavailableError, UnknownNameError
-from kora.store.open import open_store
+from tests.stores import open_new
 
 NAMES = ("admin", "clock", "control", "heartbeat", "ledger", "poller", "state_holder", "worker-1")
 THEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -129,7 +129,7 @@ class StandIn:
     """`changes` has what was done, each as a verb, its arguments and who asked."""
 
     def __init__(self, store_url, workspace="w"):
-        self.store = open_store(store_url, workspace_id=workspace, actor_id="00000000-0000-5000-8000-000000000001")
+        self.store = open_new(store_url, workspace_id=workspace, actor_id="00000000-0000-5000-8000-000000000001")
         self.log = Ring()
         self.transitions = Ring()
         self.traces = {name: Ring() for name in NAMES}

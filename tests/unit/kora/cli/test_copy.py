@@ -5,16 +5,16 @@ import contextlib
 import pytest
 
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.store.sql import copying
+from tests.stores import open_new
 
 ACTOR = "00000000-0000-5000-8000-000000000001"
 
 
 @pytest.fixture
 def board(here):
-    with open_store(f"sqlite:///{here}/kora.db", workspace_id="w", actor_id=ACTOR) as store:
+    with open_new(f"sqlite:///{here}/kora.db", workspace_id="w", actor_id=ACTOR) as store:
         with contextlib.closing(store.board()) as board:
             board.add([NewTicket(ticket_title="one"), NewTicket(ticket_title="two")], who="tester")
         yield store

@@ -13,7 +13,7 @@ from loguru import logger
 from kora.app import Runtime
 from kora.config import load
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
+from tests.stores import open_new
 
 # Its own first sink prints every line.
 logger.remove()
@@ -81,7 +81,7 @@ class Place:
 
     def open_store(self):
         settings = load(self.path, {}).runtime
-        return open_store(settings.store, workspace_id=settings.workspace, actor_id=settings.actor)
+        return open_new(settings.store, workspace_id=settings.workspace, actor_id=settings.actor)
 
     def add(self, count):
         with self.open_store() as store, closing(store.board()) as board:

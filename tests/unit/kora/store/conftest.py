@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
 from kora.store.port import RuntimeRecord, Store
 from kora.store.sqlite.write import SqliteWriter
+from tests.stores import open_new
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def path(tmp_path) -> Path:
 
 @pytest.fixture
 def store(path) -> Store:
-    return open_store(f"sqlite:///{path}", workspace_id="w", actor_id="a")
+    return open_new(f"sqlite:///{path}", workspace_id="w", actor_id="a")
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ import pytest
 
 from kora.domain.ids import new_id
 from kora.domain.ticket import NewTicket
-from kora.store.open import open_store
 from kora.store.port import ClaimOrder, RuntimeRecord, Turn
 from kora.watch.watcher import Watcher
+from tests.stores import open_new
 
 ACTOR = "00000000-0000-5000-8000-000000000001"
 HOLDS = 'exec 8<>"$1" 9<>"$2"; echo up; read _'
@@ -68,7 +68,7 @@ class World:
 
     def __init__(self, folder):
         self.url = f"sqlite:///{folder}/kora.db"
-        self.store = open_store(self.url, workspace_id="w", actor_id=ACTOR)
+        self.store = open_new(self.url, workspace_id="w", actor_id=ACTOR)
         self.board, self.reader = self.store.board(), self.store.reader()
         self.boot_seconds = 1_000.0
         self.watcher = self.another()
