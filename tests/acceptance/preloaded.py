@@ -10,6 +10,7 @@ and ends with the command's exit code; if it is killed, so is the command. What 
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import selectors
 import signal
@@ -24,7 +25,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final, NoReturn
 
-from kora.__main__ import Launcher
+from kora.__main__ import YOUNG_OBJECTS, Launcher
 from kora.cli import main
 from kora.cli.registry import PROGRAM, made
 from tests.acceptance.home import PATIENCE_SECONDS, ROOT
@@ -44,7 +45,22 @@ kora-actors() {{ kora_typed kora-actors "$@"; }}
 """
 """for bash, which looks for functions first: they stand for the program by the names under which the pages know it"""
 SOCKET_VARIABLE: Final = "SHOWN_PRELOADED"
-_USED_LATE: Final = ("alembic.command", "orjson", "pydantic", "rich.table", "kora.config", "kora.store.sqlite.store")
+_USED_LATE: Final = (
+    "alembic.command",
+    "encodings.ascii",
+    "orjson",
+    "pydantic.type_adapter",
+    "rich.table",
+    "typer._adapters",
+    "kora.agents.records",
+    "kora.config",
+    "kora.store.sql.archive",
+    "kora.store.sql.board",
+    "kora.store.sql.read",
+    "kora.store.sqlite.sets",
+    "kora.store.sqlite.store",
+)
+"""what most commands come to import, and only once they run"""
 
 
 @cache
@@ -71,6 +87,9 @@ def serve(path: str) -> None:
     for theme in PROGRAM.values():
         for entry in theme.values():
             made(entry)
+    # What is here now stays: a command that looked for garbage among it would copy its pages, too.
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen(128)
