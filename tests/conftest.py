@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -24,6 +27,9 @@ def pytest_collection_finish() -> None:
 # How long an example takes is the machine's affair.
 settings.register_profile("kora", deadline=None)
 settings.load_profile("kora")
+
+# What is started as `python3` is this interpreter: a shim that looks for one each time takes ten times as long.
+os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
 
 # What nohup or a shell's `&` ignores, every process started by a test would ignore as well.
 for number in (signal.SIGHUP, signal.SIGQUIT):

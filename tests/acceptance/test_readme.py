@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
+from importlib.util import cache_from_source
+from pathlib import Path
 
 import pytest
 
@@ -29,8 +32,11 @@ def checkout(tmp_path):
         source, target = ROOT / name, tmp_path / name
         if source.is_file():
             target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read_bytes())
-            target.chmod(source.stat().st_mode)
+            shutil.copy2(source, target)
+            # With what Python has made of it, which it would make anew for each block.
+            if source.suffix == ".py" and (made := Path(cache_from_source(source))).is_file():
+                Path(cache_from_source(target)).parent.mkdir(exist_ok=True)
+                shutil.copy2(made, cache_from_source(target))
     (tmp_path / ".venv").symlink_to(ROOT / ".venv")
     return tmp_path
 
