@@ -31,10 +31,13 @@ def run(ticket, work):
 
 
 def _tell(ticket_id: str) -> None:
-    """Say that the operation is about to begin, if somebody listens."""
+    """Say that the operation is about to begin, if somebody listens, and wait for their word."""
     try:
         pipe = os.open(HERE / "beginning", os.O_WRONLY | os.O_NONBLOCK)
     except OSError:
         return
     os.write(pipe, f"{ticket_id}\n".encode())
     os.close(pipe)
+    word = os.open(HERE / "go", os.O_RDONLY)
+    os.read(word, 1)
+    os.close(word)

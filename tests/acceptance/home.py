@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
@@ -75,9 +76,22 @@ class Home:
         path.write_text(text)
         return path
 
-    def journal_command(self, seconds: float) -> list[str]:
-        """The agent that keeps its own record and takes so long."""
-        return [sys.executable, "-I", "-S", str(JOURNAL_AGENT), str(self.journal), str(seconds)]
+    def journal_command(self, seconds: float, *, gated: bool = False) -> list[str]:
+        """The agent that keeps its own record and takes so long; a gated one longer, while its gate is shut."""
+        gate = [str(self.gate)] if gated else []
+        return [sys.executable, "-I", "-S", str(JOURNAL_AGENT), str(self.journal), str(seconds), *gate]
+
+    @property
+    def gate(self) -> Path:
+        """The file that is locked while the gate is shut."""
+        return self.folder / "gate"
+
+    @contextmanager
+    def shut(self) -> Iterator[Callable[[], None]]:
+        """The gate is shut, until it is opened by a call of this; however long a test takes for what it does before."""
+        with self.gate.open("w") as gate:
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            yield lambda: fcntl.flock(gate, fcntl.LOCK_UN)
 
     def kora(self, *arguments: str, config: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
         """Run a command of the real program to its end."""

@@ -1,4 +1,4 @@
-"""An agent that is paid for, and keeps its own books: FOLDER SEED, then whatever its kind is called with.
+"""An agent that is paid for, and keeps its own books: FOLDER SEED, and a GATE: a file that it waits for at its end.
 
 What it tells of its cost it has written into its attempt's journal before, and synced: so the journal says what it has
 told, and nothing else. Between the two it cannot be ended: SIGTERM has to wait, and who kills agents for a test takes
@@ -54,6 +54,8 @@ def main() -> None:
     for _ in range(rng.randrange(4)):
         tell(kora="progress", signal="tool_call_boundary")
         select.select([], [], [], rng.random() * 0.03)
+    for gate in sys.argv[3:]:
+        fcntl.flock(os.open(gate, os.O_RDONLY), fcntl.LOCK_SH)
     fate = rng.random()
     if fate < 0.05:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -81,17 +81,22 @@ def test_each_actor_restarted_in_turn_as_fast_as_the_socket_answers_and_each_tic
         workers={"count": WORKERS},
         control={"max_attempts": 100_000, "drain_seconds": 30},
         runtime={"log_level": "INFO"},
+        **{"agents.last": {"command": home.journal_command(0.02, gated=True)}},
     )
-    home.add(count)
-    process = home.start("run", "--until-idle")
-    wait_until(home, lambda: answers(home), process)
+    home.add(count - 1)
+    home.add(1, agent="last")
     client, restarted = client_of(home), []
-    for name in cycle(ACTORS):
-        try:
-            restarted.append(client.restart(name)["name"])
-        except AdminError:
-            # It has come to its end, or is just coming to it: the API is the last that stops.
-            break
+    with home.shut() as open_the_gate:
+        process = home.start("run", "--until-idle")
+        wait_until(home, lambda: answers(home), process)
+        for name in cycle(ACTORS):
+            try:
+                restarted.append(client.restart(name)["name"])
+            except AdminError:
+                # It has come to its end, or is just coming to it: the API is the last that stops.
+                break
+            if len(restarted) == len(ACTORS):
+                open_the_gate()
     assert process.wait(PATIENCE_SECONDS) == 0, home.log()
     assert set(restarted) == set(ACTORS)
     assert_each_completed_once(home)

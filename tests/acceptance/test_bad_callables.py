@@ -13,7 +13,7 @@ import pytest
 from kora.app import Runtime
 from kora.config import load
 from tests.acceptance.bad_callables import BY_NUMBER, EXPECTED
-from tests.acceptance.home import PATIENCE_SECONDS, assert_sound
+from tests.acceptance.home import PATIENCE_SECONDS, assert_sound, wait_until
 
 BAD = Path(__file__).with_name("bad_callables.py")
 MEBIBYTE = 1_048_576
@@ -33,15 +33,9 @@ def test_each_ends_as_the_table_says_and_the_runtime_works_on(home, count):
     home.configure(agent={"kind": "callable", "callable": "bad:run", "command": None}, runtime={"log_level": "ERROR"})
     home.add(count)
     process = home.start("run")
-    first = grown_from = 0
-    for _ in range(PATIENCE_SECONDS * 4):
-        assert process.poll() is None, home.log()
-        done = settled(home)
-        if not first and done >= count // 10:
-            first, grown_from = done, resident(process)
-        if done == count:
-            break
-    assert settled(home) == count
+    wait_until(home, lambda: settled(home) >= count // 10, process)
+    grown_from = resident(process)
+    wait_until(home, lambda: settled(home) == count, process)
     grown = resident(process) - grown_from
     process.terminate()
     assert process.wait(PATIENCE_SECONDS) == 0, home.log()

@@ -78,6 +78,8 @@ def test_a_restored_store_is_met_paused_with_the_reason_and_the_way_on(home, bum
 
     process = home.start("run")
     seen(home, process, is_in("paused", "substrate"))
+    # The log is written by a thread of its own.
+    wait_until(home, lambda: "paused at boot" in home.log(), process)
     [line] = [line for line in home.log().splitlines() if "paused at boot" in line]
     found = "the store is of epoch 2, and this machine last knew 1" if bumped else "and this machine has known event"
     assert found in line

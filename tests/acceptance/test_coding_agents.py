@@ -117,10 +117,11 @@ def test_one_that_hangs_with_a_live_timer_loses_its_lease_and_one_that_stalls_is
     words = [sys.executable, "-I", "-S", REPLAY, BY_NAME["codex_deadnet"].path, 1, f"beat:{timer}"]
     program = a_program(home, "codex", *words)
     home.configure(
-        poller={"lease_seconds": 1},
+        # Time enough for the other one to speak, and to stall.
+        poller={"lease_seconds": 4},
         **{
             "agents.hangs": {"kind": "codex", "executable": program, "stall_seconds": 0, "grace_seconds": 0.2},
-            "agents.stalls": {"kind": "codex", "executable": program, "stall_seconds": 0.3, "grace_seconds": 0.2},
+            "agents.stalls": {"kind": "codex", "executable": program, "stall_seconds": 1.5, "grace_seconds": 0.2},
         },
     )
     home.add(1, agent="hangs")
@@ -163,7 +164,8 @@ def lost(home: Home, leash: Leash) -> None:
 
 def timed_out(home: Home, leash: Leash) -> None:
     """Attempts take too long."""
-    tangled(home, agent={"timeout_seconds": 0.3})
+    # Time enough for each to have said that it has been there.
+    tangled(home, agent={"timeout_seconds": 1.5})
     home.add(WORKERS)
     work_the_board(
         home,
@@ -178,7 +180,8 @@ def crashed(home: Home, leash: Leash) -> None:
     victims = list(worker_names(WORKERS))
 
     def crash(runtime):
-        if victims and len(list(home.folder.glob("been-*"))) == WORKERS:
+        leash.wait_for(WORKERS * DESCENDANTS)
+        if victims:
             runtime.tell(victims.pop(), Poison())
 
     work_the_board(home, until=lambda runtime: runtime.is_idle() and leash.is_free(), between=crash)

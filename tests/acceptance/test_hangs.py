@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from contextlib import closing
 
 from actors.heartbeat import Heartbeat
 from actors.names import HEARTBEAT
@@ -63,15 +64,17 @@ def test_an_actor_that_never_comes_back_is_left_behind_and_the_work_goes_on(home
 
 
 def test_a_store_that_is_away_costs_no_restart(home):
-    home.configure(agent={"command": home.journal_command(0.2)}, **{"supervisor.children.ledger": {"hang_seconds": 3}})
+    home.configure(
+        agent={"command": home.journal_command(0.02, gated=True)}, **{"supervisor.children.ledger": {"hang_seconds": 3}}
+    )
     home.add(12)
-    process = home.start("run", "--until-idle")
-    wait_until(home, lambda: home.runs() > 1, process)
-    lock = sqlite3.connect(home.folder / "kora.db", isolation_level=None)
-    lock.execute("BEGIN IMMEDIATE")
-    wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
-    lock.execute("ROLLBACK")
-    lock.close()
+    with home.shut() as open_the_gate, closing(sqlite3.connect(home.folder / "kora.db", isolation_level=None)) as lock:
+        process = home.start("run", "--until-idle")
+        wait_until(home, lambda: home.runs() == 2, process)
+        lock.execute("BEGIN IMMEDIATE")
+        open_the_gate()
+        wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
+        lock.execute("ROLLBACK")
     assert process.wait(PATIENCE_SECONDS) == 0, home.log()
     assert "the store answers again" in home.log()
     assert reports(home, "restarted") == []

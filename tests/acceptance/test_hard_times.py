@@ -21,7 +21,7 @@ from tests.acceptance.home import PATIENCE_SECONDS, PROGRAM, Home, wait_until
 
 HERE = Path(__file__).parent
 MEBIBYTE = 1_048_576
-NOTING, PLAIN = 6, 12
+NOTING, PLAIN, GATED = 6, 4, 8
 GIVING_UP_SECONDS = 30
 
 
@@ -90,19 +90,23 @@ def test_without_room_what_was_acknowledged_is_kept_and_with_room_the_work_goes_
     shutil.copy(HERE / "acknowledging.py", home.folder)
     home.configure(
         runtime={"store": f"sqlite:///{small}/kora.db", "state_dir": f"{small}/state", "log_level": "INFO"},
-        **{"agents.noting": {"kind": "callable", "callable": "acknowledging:run"}},
-        agent={"command": home.journal_command(0.05)},
+        **{
+            "agents.noting": {"kind": "callable", "callable": "acknowledging:run"},
+            "agents.gated": {"command": home.journal_command(0.02, gated=True)},
+        },
     )
-    put(home, *["noting"] * NOTING, *[None] * PLAIN, *["noting"] * NOTING)
-    process = home.start("run", "--until-idle")
-    wait_until(home, lambda: home.runs() >= 4, process)
-    want.begin(process)
-    wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
+    put(home, *["noting"] * NOTING, *[None] * PLAIN, *["gated"] * GATED, *["noting"] * NOTING)
+    with home.shut() as open_the_gate:
+        process = home.start("run", "--until-idle")
+        wait_until(home, lambda: home.runs() == PLAIN + 2, process)
+        want.begin(process)
+        open_the_gate()
+        wait_until(home, lambda: "the store cannot be written, trying on" in home.log(), process)
     assert want.cause in home.log()
     with home.reading() as reader:
         done = {ticket.ticket_id: ticket.last_summary for ticket in reader.tickets((Status.COMPLETED,))}
     assert len(acknowledged(home)) >= NOTING
-    assert NOTING < len(done) < 2 * NOTING + PLAIN
+    assert NOTING < len(done) < 2 * NOTING + PLAIN + GATED
     assert_kept(home, done)
     assert process.poll() is None
     if killed:
@@ -242,18 +246,20 @@ def test_a_state_dir_that_may_not_be_written_is_refused_at_the_start(humble, wha
 
 
 def test_a_state_dir_that_may_no_longer_be_written_costs_the_records_and_not_the_work(humble):
-    humble.configure(agent={"command": humble.journal_command(0.05)}, runtime={"log_level": "INFO"})
+    humble.configure(agent={"command": humble.journal_command(0.02, gated=True)}, runtime={"log_level": "INFO"})
     humble.add(12)
-    process = humble.start("run", "--until-idle")
-    wait_until(humble, lambda: humble.runs() >= 2, process)
-    folders = [humble.folder / ".kora", *(each for each in (humble.folder / ".kora").iterdir() if each.is_dir())]
-    try:
-        for folder in folders:
-            folder.chmod(0o500)
-        assert process.wait(PATIENCE_SECONDS) == 0, humble.log()
-    finally:
-        for folder in folders:
-            folder.chmod(0o700)
+    with humble.shut() as open_the_gate:
+        process = humble.start("run", "--until-idle")
+        wait_until(humble, lambda: humble.runs() == 2, process)
+        folders = [humble.folder / ".kora", *(each for each in (humble.folder / ".kora").iterdir() if each.is_dir())]
+        try:
+            for folder in folders:
+                folder.chmod(0o500)
+            open_the_gate()
+            assert process.wait(PATIENCE_SECONDS) == 0, humble.log()
+        finally:
+            for folder in folders:
+                folder.chmod(0o700)
     with humble.reading() as reader:
         assert {(ticket.sea_status, ticket.claim_count) for ticket in reader.tickets()} == {("completed", 1)}
     assert "Permission denied" in humble.log()

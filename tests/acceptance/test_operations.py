@@ -7,7 +7,7 @@ import select
 import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
@@ -32,35 +32,46 @@ def prepare(home: Home) -> None:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("CREATE TABLE effects (ticket TEXT, operation TEXT PRIMARY KEY)")
         database.execute("CREATE TABLE handed (ticket TEXT, charged TEXT)")
-    os.mkfifo(home.folder / "beginning")
+    for name in ("beginning", "go"):
+        os.mkfifo(home.folder / name)
 
 
 class Listener:
-    """Hears of each operation that is about to begin."""
+    """Hears of each operation that is about to begin, and gives the word for it: none begins behind its back."""
 
     def __init__(self, home: Home) -> None:
         self._fd = os.open(home.folder / "beginning", os.O_RDWR | os.O_NONBLOCK)
+        self._go = os.open(home.folder / "go", os.O_RDWR | os.O_NONBLOCK)
         self._rest = b""
         self.known: set[str] = set()
 
     def next_ticket(self) -> bool:
-        """Wait for the first operation of a ticket that was not heard of before; False if none comes."""
+        """Let the first operation begin of a ticket that was not heard of before; False if none comes."""
         while select.select([self._fd], [], [], PATIENCE_SECONDS)[0]:
             *lines, self._rest = (self._rest + os.read(self._fd, 65_536)).split(b"\n")
             fresh = {line.decode() for line in lines} - self.known
             self.known |= fresh
+            os.write(self._go, b"!" * len(lines))
             if fresh:
                 return True
         return False
 
+    def forget(self) -> None:
+        """Whoever asked was killed: nobody asks, and nobody was given the word."""
+        self._rest = b""
+        for pipe in (self._fd, self._go):
+            with suppress(BlockingIOError):
+                os.read(pipe, 65_536)
+
     def close(self) -> None:
         os.close(self._fd)
+        os.close(self._go)
 
 
 def kill_around(home: Home, kills: int, seed: int) -> None:
     prepare(home)
-    # More than kills: now and then one runtime comes to begin two before it is killed.
-    tickets = kills + kills // 4 + 1
+    # One more than kills: something is left for the last runtime to begin.
+    tickets = kills + 1
     home.add(tickets)
     random = Random(seed)
     with closing(Listener(home)) as listener:
@@ -71,6 +82,7 @@ def kill_around(home: Home, kills: int, seed: int) -> None:
             select.select([], [], [], random.uniform(0, AROUND_SECONDS))
             process.kill()
             process.wait()
+            listener.forget()
     last = home.start("run", "--until-idle")
     assert last.wait(PATIENCE_SECONDS) == 0, home.log()
     assert_once(home, tickets)

@@ -153,10 +153,8 @@ class Trouble:
         """Kill one, freeze one, and crash the server over and over."""
         fleet, measure = self._fleet, self._measure
         frozen = self.frozen = fleet.running[FROZEN]
-        fleet.wait_until(lambda: bool(self._programs_of(frozen)))
-        frozen.send_signal(signal.SIGSTOP)
-        agents = self._programs_of(frozen)
-        assert agents
+        agents: list[psutil.Process] = []
+        fleet.wait_until(lambda: bool(agents.extend(self._frozen_at_work(frozen)) or agents))
         killed = fleet.running[KILLED]
         killed.kill()
         killed.wait()
@@ -169,6 +167,14 @@ class Trouble:
             _never.wait(max(0.0, at - time.monotonic()))
             do()
         self.last_fault = time.clock_gettime(time.CLOCK_BOOTTIME)
+
+    def _frozen_at_work(self, process: subprocess.Popen[str]) -> list[psutil.Process]:
+        """The programs that it had when it was frozen; if it had none, it goes on."""
+        process.send_signal(signal.SIGSTOP)
+        agents = self._programs_of(process)
+        if not agents:
+            process.send_signal(signal.SIGCONT)
+        return agents
 
     def _crash(self) -> None:
         self._fleet.server.crash()
@@ -274,7 +280,8 @@ def test_a_fleet_works_each_ticket_once_whatever_is_done_to_it_and_its_server(ho
     lasted = time.monotonic() - began
     frozen = trouble.frozen
     # By whichever of its actors comes to know of it first.
-    assert re.search(r"the lease is lost, nothing is written|its claim was another's by then", fleet.log(frozen))
+    heard = re.compile(r"the lease is lost, nothing is written|its claim was another's by then")
+    fleet.wait_until(lambda: heard.search(fleet.log(frozen)) is not None)
     for process in fleet.running:
         process.terminate()
     for process in fleet.running:

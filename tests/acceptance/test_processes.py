@@ -9,6 +9,7 @@ from collections import Counter
 import psutil
 import pytest
 
+from kora.admin.client import Client
 from tests.acceptance.home import (
     PATIENCE_SECONDS,
     Home,
@@ -46,13 +47,15 @@ def test_a_runtime_frozen_past_its_lease_loses_it_and_its_agent_before_another_b
 
 
 def frozen_round(home: Home) -> None:
-    lease = {"lease_seconds": 1.0, "poll_interval_seconds": 0.1}
+    # Time enough to be frozen in; and its agent ends by nothing but the lease.
     home.configure(
-        poller=lease, workers={"count": 1}, agent={"command": home.journal_command(0.8), "grace_seconds": 0.2}
+        poller={"lease_seconds": 3.0, "poll_interval_seconds": 0.1},
+        workers={"count": 1},
+        agent={"command": home.journal_command(600), "grace_seconds": 0.2},
     )
     second = home.configure(
         "second.toml",
-        poller=lease,
+        poller={"poll_interval_seconds": 0.1},
         workers={"count": 1},
         runtime={"state_dir": ".kora-2"},
         agent={"command": home.journal_command(0.1)},
@@ -103,12 +106,16 @@ def test_a_store_that_is_taken_away_ends_the_runtime_with_the_reason(home):
 
 
 def test_a_drain_lets_what_runs_end_and_claims_nothing_more(home):
-    home.configure(agent={"command": home.journal_command(1.0)})
+    home.configure(agent={"command": home.journal_command(0.02, gated=True)})
     home.add(6)
-    process = home.start("run")
-    wait_until(home, lambda: home.runs() >= 2, process)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    client = Client(home.folder / ".kora")
+    with home.shut() as open_the_gate:
+        process = home.start("run")
+        wait_until(home, lambda: home.runs() == 2, process)
+        process.send_signal(signal.SIGTERM)
+        wait_until(home, lambda: client.get("/actors/ledger")["facts"]["draining"], process)
+        open_the_gate()
+        assert process.wait(PATIENCE_SECONDS) == 0, home.log()
     assert home.left_over() == []
     tickets = Counter(ticket["sea_status"] for ticket in home.tickets())
     assert tickets == {"completed": 2, "assigned": 4}

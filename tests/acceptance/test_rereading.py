@@ -24,17 +24,29 @@ def all_completed(home):
 
 
 def test_workers_come_and_go_while_tickets_are_worked_and_nothing_is_lost_or_done_twice(home):
-    home.configure(agent={"command": home.journal_command(0.3)}, workers={"count": 2})
-    home.add(16)
-    process = home.start("run", "--until-idle")
-    until(home, process, "with 2 workers")
-    home.configure(agent={"command": home.journal_command(0.3)}, workers={"count": 6})
-    said = reread(home, process, "worker-6-1")
-    assert [line for line in said if "added" in line] == [f"worker-{number}: added" for number in range(3, 7)]
-    home.configure(agent={"command": home.journal_command(0.3)}, workers={"count": 1})
-    said = reread(home, process, "worker-2: removed")
-    assert [line for line in said if "removed" in line] == [f"worker-{number}: removed" for number in range(6, 1, -1)]
-    assert process.wait(PATIENCE_SECONDS) == 0, home.log()
+    def configure(workers):
+        home.configure(
+            agent={"command": home.journal_command(0.3)},
+            workers={"count": workers},
+            **{"agents.last": {"command": home.journal_command(0.02, gated=True)}},
+        )
+
+    configure(2)
+    home.add(15)
+    home.add(1, agent="last")
+    # However quickly the others are done: it is idle only after the last change.
+    with home.shut() as open_the_gate:
+        process = home.start("run", "--until-idle")
+        until(home, process, "with 2 workers")
+        configure(6)
+        said = reread(home, process, "worker-6-1")
+        assert [line for line in said if "added" in line] == [f"worker-{number}: added" for number in range(3, 7)]
+        configure(1)
+        said = reread(home, process, "worker-2: removed")
+        removed = [line for line in said if "removed" in line]
+        assert removed == [f"worker-{number}: removed" for number in range(6, 1, -1)]
+        open_the_gate()
+        assert process.wait(PATIENCE_SECONDS) == 0, home.log()
     assert_sound(home)
     assert all_completed(home)
 

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,10 +86,15 @@ class Fleet:
                         agent.kill()
                         return
 
-    def see_through(self) -> None:
-        """Until every ticket is done, every runtime has ended, and nobody has anything left to be charged."""
+    def see_through(self, kills: int, open_the_gate: Callable[[], None]) -> None:
+        """Until every ticket is done, every runtime has ended, and nobody has anything left to be charged.
+
+        The last ticket is not done before so many were killed.
+        """
         with self.home.store() as store:
             while self.is_at_work(store):
+                if self.kills >= kills:
+                    open_the_gate()
                 if len(list(self.home.journal.iterdir())) > self.kills * ATTEMPTS_A_KILL:
                     self.trouble()
                 else:
@@ -116,6 +121,7 @@ def fleet_on(home: Home, store: str) -> Fleet:
             agent={"command": command, "grace_seconds": 20},
             control={"max_attempts": 1_000, "drain_seconds": 30},
             cost={"pool_usd": 0},
+            **{"agents.last": {"command": [*command, str(home.gate)], "grace_seconds": 20}},
         )
         for number in range(RUNTIMES)
     ]
@@ -125,9 +131,11 @@ def fleet_on(home: Home, store: str) -> Fleet:
 
 def work_off(fleet: Fleet, tickets: int) -> None:
     home = fleet.home
-    home.add(tickets)
-    fleet.start()
-    fleet.see_through()
+    home.add(tickets - 1)
+    home.add(1, agent="last")
+    with home.shut() as open_the_gate:
+        fleet.start()
+        fleet.see_through(tickets // ATTEMPTS_A_KILL, open_the_gate)
     told = fleet.told_micro_usd()
     with home.reading() as reader:
         spent = reader.spend()

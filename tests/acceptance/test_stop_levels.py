@@ -14,18 +14,20 @@ from kora.domain.control import Command, CommandStatus, StopLevel
 from tests.acceptance.home import PATIENCE_SECONDS, Home, wait_until
 
 AGENT = """
-import os, select, signal, sys
+import fcntl, os, select, signal, sys
 def end(*_):
     select.select([], [], [], 0.2)
     os._exit(1)
 signal.signal(signal.SIGTERM, end)
 print("begun", flush=True)
-how, _, file = sys.argv[1].partition(" ")
-while how == "until" and not os.path.exists(file):
-    select.select([], [], [], 0.02)
-select.select([], [], [], 0 if how == "until" else float(how))
+if sys.argv[1] == "gated":
+    fcntl.flock(os.open(sys.argv[2], os.O_RDONLY), fcntl.LOCK_SH)
+else:
+    select.select([], [], [], float(sys.argv[1]))
 """
 FOR_EVER = "600"
+GATED = "gated"
+"""as long as the gate is shut"""
 LIMIT_SECONDS = 30.0
 """within which each level is to be enforced, on a machine that does other things as well; else the runtime says that it
 has failed"""
@@ -40,7 +42,10 @@ class Stopped:
     def __init__(self, home: Home, *, has_holder: bool) -> None:
         self.home, self.has_holder = home, has_holder
         home.configure(
-            agent={"command": [sys.executable, "-I", "-S", "-c", AGENT, "{ticket_title}"], "grace_seconds": 5},
+            agent={
+                "command": [sys.executable, "-I", "-S", "-c", AGENT, "{ticket_title}", str(home.gate)],
+                "grace_seconds": 5,
+            },
             control={"drain_seconds": DRAIN_SECONDS},
         )
         with home.store():
@@ -93,20 +98,21 @@ class Stopped:
         with self.home.store() as store, closing(store.board()) as board:
             board.cancel(ticket_id, who="ann")
 
+    def is_heard(self, level: int, seq: int) -> bool:
+        """Whether the runtime goes by the command of this level; and says so, after this event."""
+        if self.has_holder:
+            return (MOVED, "paused") in self.told(seq)
+        return Client(self.home.folder / ".kora").get("/actors/control")["facts"]["level"] == level
+
     def marked(self, command: Command) -> CommandStatus:
         with self.home.reading() as reader:
             return next(each for each in reader.commands() if each.command_id == command.command_id).status
 
     def enforce(self, level: int) -> Command:
-        """It is ordered, and enforced."""
+        """It is ordered, and enforced within its limit: else it has failed, and stays so."""
         return self.await_enforced(self.stop(level))
 
-    def let_go(self, file: str) -> None:
-        """The agent that runs until this file is there ends by itself."""
-        (self.home.folder / file).touch()
-
     def await_enforced(self, command: Command) -> Command:
-        """It is enforced within its limit: else it has failed, and stays so."""
         self.wait_until(lambda: self.marked(command).is_settled)
         assert self.marked(command) is CommandStatus.ENFORCED
         return command
@@ -179,12 +185,13 @@ PROVED = pytest.param(POSTGRES, marks=pytest.mark.prove)
 
 @stops("stopped", postgres=PROVED)
 def test_level_1_takes_in_nothing_new_and_what_runs_goes_on(stopped):
-    running = stopped.begin("until one")
-    seq = stopped.last_seq()
-    stopped.enforce(1)
-    waiting = stopped.add("0")
-    stopped.let_go("one")
-    stopped.wait_until(lambda: stopped.status(running) == "completed")
+    with stopped.home.shut() as open_the_gate:
+        running = stopped.begin(GATED)
+        seq = stopped.last_seq()
+        stopped.enforce(1)
+        waiting = stopped.add("0")
+        open_the_gate()
+        stopped.wait_until(lambda: stopped.status(running) == "completed")
     assert stopped.status(waiting) == "assigned"
     assert stopped.told(seq, running) == stopped.expected(
         (MOVED, "paused"), (ENFORCED, ""), (RESOLVED, "completed"), (RELEASED, "")
@@ -195,12 +202,13 @@ def test_level_1_takes_in_nothing_new_and_what_runs_goes_on(stopped):
 
 @stops("stopped", postgres=PROVED)
 def test_level_2_lets_what_runs_finish_for_a_while_and_then_releases_it(stopped):
-    quick, slow = stopped.begin("until two"), stopped.begin()
-    seq = stopped.last_seq()
-    command = stopped.stop(2)
-    stopped.wait_until(lambda: stopped.marked(command) is not CommandStatus.CREATED)
-    stopped.let_go("two")
-    stopped.await_enforced(command)
+    with stopped.home.shut() as open_the_gate:
+        quick, slow = stopped.begin(GATED), stopped.begin()
+        seq = stopped.last_seq()
+        command = stopped.stop(2)
+        stopped.wait_until(lambda: stopped.is_heard(2, seq))
+        open_the_gate()
+        stopped.await_enforced(command)
     assert (stopped.status(quick), stopped.status(slow)) == ("completed", "released")
     told = stopped.told(seq, quick, slow)
     assert told == stopped.expected(

@@ -15,6 +15,7 @@ from loguru import logger
 
 from actors.messages import Describe
 from actors.names import LEDGER, POLLER, STATE_HOLDER
+from actors.poller import Poller
 from actors.supervision import ChildStartError
 from kora.app.console import acting
 from kora.config import load
@@ -24,6 +25,7 @@ from kora.domain.health import held_up_by
 from kora.domain.ticket import Status
 from kora.errors import AdminError, BadMessageError, NoAnswerError, RefusedError, UnknownNameError
 from kora.signals import Signals
+from tests.unit.kora.console.conftest import PATIENCE_SECONDS
 
 WHO = "ann"
 
@@ -48,7 +50,7 @@ def test_paused_nothing_is_claimed_until_it_is_resumed_and_the_state_says_so(pla
     assert list(console.status().operational_state.degradation_reasons) == ["operator"]
     assert not place.runtime.is_idle()
     console.resume(who="bob")
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     place.going.set()
     eventually(lambda: set(statuses(place)) == {Status.COMPLETED})
     place.end()
@@ -130,14 +132,14 @@ def test_a_pause_outlives_the_runtime_and_the_next_one_says_so(place, eventually
     assert not place.begun.acquire(timeout=0.5)
     assert console.control()["claim_permission"] == "none"
     console.resume(who=WHO)
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
 
 
 def test_a_pause_lets_go_on_what_runs_and_a_drain_releases_it_when_its_time_is_over(place, eventually):
     place.add(2)
     console = place.begin()
     for _ in range(2):
-        assert place.begun.acquire(timeout=10)
+        assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     console.pause(who=WHO)
     eventually(lambda: console.status().operational_state.primary_state == "paused")
     assert console.status().claims_held == 2
@@ -156,7 +158,7 @@ def test_a_pause_lets_go_on_what_runs_and_a_drain_releases_it_when_its_time_is_o
 def test_a_worker_that_is_restarted_while_all_drain_is_told_again(place, eventually):
     place.add(1)
     console = place.begin()
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     console.drain(3600, who=WHO)
     console.restart_actor("worker-1", who=WHO)
     eventually(lambda: console.info("worker-1").facts["draining"])
@@ -165,9 +167,9 @@ def test_a_worker_that_is_restarted_while_all_drain_is_told_again(place, eventua
 def test_what_is_released_while_it_runs_goes_back_to_the_board_and_is_claimed_again(place, eventually):
     [ticket_id] = place.add(1)
     console = place.begin()
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     console.release(ticket_id, who=WHO)
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     place.going.set()
     eventually(lambda: statuses(place) == [Status.COMPLETED])
     ticket = place.tickets()[ticket_id]
@@ -187,7 +189,7 @@ def test_what_is_released_while_it_runs_goes_back_to_the_board_and_is_claimed_ag
 def test_what_a_worker_that_is_down_holds_is_not_released_as_nobody_would_do_it(place, eventually):
     [ticket_id] = place.add(1)
     console = place.begin()
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     [worker] = [actor.name for actor in console.status().actors if actor.ticket_id == ticket_id]
     console.stop_actor(worker, who=WHO)
     with pytest.raises(RefusedError, match=f"start {worker}"):
@@ -311,7 +313,7 @@ def test_an_update_that_is_asked_for_during_another_comes_after_it(place, eventu
     place.add(2)
     console = place.begin()
     for _ in range(2):
-        assert place.begun.acquire(timeout=10)
+        assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     runtime, done = place.stop_driving(), []
     update = runtime.update
 
@@ -401,9 +403,12 @@ def test_what_is_not_done_in_time_goes_on_and_is_on_record(place, monkeypatch, v
     console = place.begin()
     if verb == "start":
         console.stop_actor(POLLER, who=WHO)
+    for hook in ("on_start", "on_stop"):
+        monkeypatch.setattr(Poller, hook, lambda _: place.going.wait())
     monkeypatch.setattr(acting, "COMMAND_SECONDS", 0.0)
     with pytest.raises(NoAnswerError, match="it goes on"):
         getattr(console, f"{verb}_actor")(POLLER, who=WHO)
+    place.going.set()
     place.end(drain=False)
     assert place.acted()[-1]["verb"] == verb
     assert place.acted()[-1]["before"]["generation"] == 1

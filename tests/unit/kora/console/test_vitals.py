@@ -7,6 +7,7 @@ from actors.heartbeat import Heartbeat
 from actors.ledger import Ledger
 from kora.domain.control import PERMISSION_SECONDS
 from kora.domain.health import Grade, health
+from tests.unit.kora.console.conftest import PATIENCE_SECONDS
 
 
 def grades(console):
@@ -16,7 +17,7 @@ def grades(console):
 def test_a_runtime_that_works_is_live_and_ready_and_tells_what_it_holds(place, eventually):
     place.add(1)
     console = place.begin()
-    assert place.begun.acquire(timeout=10)
+    assert place.begun.acquire(timeout=PATIENCE_SECONDS)
     # The mirror is told of the claim when its agent may have begun already.
     eventually(lambda: health(console.vitals()).not_ready is None and console.vitals().primary_state == "active")
     vitals = console.vitals()
