@@ -16,12 +16,14 @@ LIMIT_SECONDS = 120
 
 
 @pytest.fixture
-def board(tmp_path):
+def board(tmp_path_factory):
     """A directory with a configuration whose agent is the shipped example."""
+    # The programs' TMPDIR, too: with a test's name in it, there would soon be no room in it for an admin socket.
+    folder = tmp_path_factory.mktemp("board")
     agent = json.dumps([sys.executable, str(ROOT / "examples" / "hello_agent.py")])
     text = f"[runtime]\ntick_seconds = 0.1\n[poller]\npoll_interval_seconds = 0.5\n[agent]\ncommand = {agent}\n"
-    (tmp_path / "supervisor.toml").write_text(text)
-    return tmp_path
+    (folder / "supervisor.toml").write_text(text)
+    return folder
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def reports(home, context):
 
 
 def test_a_ledger_that_hangs_in_a_query_is_retired_its_query_interrupted_and_nothing_done_twice(home, monkeypatch):
-    home.configure(**{"supervisor.children.ledger": {"hang_seconds": 0.5}})
+    home.configure(**{"supervisor.children.ledger": {"hang_seconds": 2}})
     home.add(30)
     turn, interrupted, turns = SqliteWriter.turn, threading.Event(), []
 
@@ -44,7 +44,7 @@ def test_a_ledger_that_hangs_in_a_query_is_retired_its_query_interrupted_and_not
 
 
 def test_an_actor_that_never_comes_back_is_left_behind_and_the_work_goes_on(home, monkeypatch):
-    home.configure(**{"supervisor.children.heartbeat": {"hang_seconds": 0.5}})
+    home.configure(**{"supervisor.children.heartbeat": {"hang_seconds": 2}})
     home.add(10)
     gate, hung = threading.Event(), threading.Event()
     on_receive = Heartbeat.on_receive

@@ -211,22 +211,25 @@ def test_a_reader_that_falls_far_behind_is_told_how_much_it_missed(client, conso
 
 def test_a_reader_that_is_frozen_is_dropped_and_the_others_go_on(listening, serving, state_dir, console):
     console.log = Ring(kept=10_000)
-    served = serving(stall_seconds=0.3)
+    served = serving(stall_seconds=2.0)
     with closing(connected(listening.path)) as frozen, Client(state_dir).stream("/log/stream") as reader:
         frozen.sendall(request("GET", "/log/stream"))
         until(lambda: listening.counters.streams_open == 2)
-        rounds = 0
-        while not listening.counters.clients_dropped:
+        rounds = []
+
+        def is_dropped():
             console.log.add(*(line("x" * 5_000) for _ in range(20)))
-            take(reader, 20)
-            rounds += 1
+            rounds.append(take(reader, 20))
+            return listening.counters.clients_dropped
+
+        until(is_dropped)
         until(lambda: listening.counters.streams_open == 1)
         console.log.add(line("still here"))
         assert texts(take(reader, 1)) == ["still here"]
 
     served.check()
     assert listening.counters.clients_dropped == 1
-    assert rounds > 2
+    assert len(rounds) > 2
 
 
 def test_a_reader_that_goes_away_is_forgotten(client, console, listening):

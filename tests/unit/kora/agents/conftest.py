@@ -113,7 +113,9 @@ class Leash:
         """The first words that were written, once there are so many."""
         while len(self._seen.split()) < words or not self._seen.endswith(b"\n"):
             assert select.select([self._fd], [], [], WAIT_SECONDS)[0], f"only heard {self._seen!r}"
-            self._seen += os.read(self._fd, 4_096)
+            said = os.read(self._fd, 4_096)
+            assert said, f"all are gone, and only said {self._seen!r}"
+            self._seen += said
         return self._seen.decode().split()
 
     def is_free(self) -> bool:

@@ -649,7 +649,7 @@ def test_one_that_does_not_return_is_declared_over_and_lingers(shop, gate, heard
         return Resolution.FAILED_TERMINAL
 
     seen = []
-    run = shop.start(act, lease=a_lease(0.3 if reason is StopReason.LEASE_LOST else 600.0))
+    run = shop.start(act, lease=a_lease(1.0 if reason is StopReason.LEASE_LOST else 600.0))
     gate.wait_until_reached()
     end(run.running)
     outcome = run.wait()

@@ -75,7 +75,7 @@ def test_a_stopped_agent_can_be_ended(start, leash):
 
 
 def test_nothing_outlives_the_lease(start, leash):
-    lease = a_lease(2.0)
+    lease = a_lease(4.0)
     run = start(*tangle(leash), lease=lease)
     leash.wait_for(TANGLE_WORDS)
     leash.wait_until_free()
@@ -163,8 +163,8 @@ def test_another_attempt_does_not_suffer_for_a_killed_guardian(start, containmen
 
 
 def test_a_killed_spawner_is_replaced_and_the_running_attempt_goes_on(start, containment, leash):
-    run = start(*sh('exec 9>"$1"; echo up >&9; read _ <"$2"; echo whole', str(leash.path), f"{leash.path}.go"))
     os.mkfifo(f"{leash.path}.go")
+    run = start(*sh('exec 9>"$1"; echo up >&9; read _ <"$2"; echo whole', str(leash.path), f"{leash.path}.go"))
     leash.wait_for(1)
     first = containment.spawner_pid
     os.kill(first, signal.SIGKILL)
@@ -242,8 +242,8 @@ def test_another_system_than_linux_is_told_so(monkeypatch):
 
 
 def test_spawner_and_guardian_ignore_the_signals_that_ask_the_runtime_to_drain(start, containment, leash):
-    run = start(*sh('exec 9>"$1"; echo up >&9; read _ <"$2"', str(leash.path), f"{leash.path}.go"))
     os.mkfifo(f"{leash.path}.go")
+    run = start(*sh('exec 9>"$1"; echo up >&9; read _ <"$2"', str(leash.path), f"{leash.path}.go"))
     leash.wait_for(1)
     spawner = psutil.Process(containment.spawner_pid)
     for process in (spawner, the_guardian(containment)):

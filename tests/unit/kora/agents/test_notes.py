@@ -79,7 +79,7 @@ def test_whoever_ends_an_attempt_is_not_held_up_by_finalizers_that_log(shop, gat
         collections(lambda: work.log("collected"))
         gate.pass_through()
 
-    run = shop.start(act, lease=a_lease(0.3 if reason is StopReason.LEASE_LOST else 600.0))
+    run = shop.start(act, lease=a_lease(1.0 if reason is StopReason.LEASE_LOST else 600.0))
     gate.wait_until_reached()
 
     if reason is not StopReason.LEASE_LOST:

@@ -240,8 +240,8 @@ def test_a_lease_that_is_prolonged_while_the_place_is_made_holds_for_git_and_the
     begin, tmp_path, repository, leash
 ):
     # Git takes longer than the first lease.
-    script = f'PATH={os.environ["PATH"]}; echo up > {leash.path}; sleep 1.3; exec git "$@"'
-    run = begin("worktree", sh("cat hull"), repository, environ=slow_git(tmp_path, script), lease=a_lease(1))
+    script = f'PATH={os.environ["PATH"]}; echo up > {leash.path}; sleep 2.3; exec git "$@"'
+    run = begin("worktree", sh("cat hull"), repository, environ=slow_git(tmp_path, script), lease=a_lease(2))
     leash.wait_for(1)
 
     run.running.extend(a_lease(600))
