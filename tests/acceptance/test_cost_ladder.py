@@ -66,7 +66,10 @@ ENDS = ("sea_ticket.claim_released", "sea_ticket.claim_expired")
 
 
 def held_at_pauses(events, runtime_id):
-    """How many claims this runtime held at each of its transitions to PAUSED, and how many it made while paused."""
+    """How many claims this runtime held at each of its transitions to PAUSED, and how many it made while paused.
+
+    A pause is over when the pool is refreshed: the mirror may say so after the first claim.
+    """
     held, at_pause, while_paused, is_paused = set(), [], 0, False
     for event in events:
         payload = event["payload"]
@@ -80,6 +83,7 @@ def held_at_pauses(events, runtime_id):
             was_paused, is_paused = is_paused, payload["to_primary_state"] == PAUSED
             if is_paused and not was_paused:
                 at_pause.append(len(held))
+        is_paused = is_paused and payload.get("verb") != "refresh_credit"
     return at_pause, while_paused
 
 
