@@ -1,7 +1,7 @@
 """An agent that only spends: HOW, then whatever its kind is called with.
 
-`stuck` spends a dollar every few milliseconds and never comes to an end; `again` spends four and asks to be asked
-again; `quick` spends five cents and is done a little later.
+`stuck` spends a dollar every few milliseconds, up to six, and never comes to an end; `again` spends four and asks to be
+asked again; `quick` spends five cents and is done a little later.
 """
 
 import json
@@ -23,11 +23,10 @@ def spend(usd: float) -> None:
 
 
 if HOW == "stuck":
-    spent = 0
-    while True:
-        spent += 1
+    for spent in range(1, 7):
         spend(spent)
         select.select([], [], [], 0.005)
+    select.select([], [], [])
 if HOW == "again":
     tell(kora="result", resolution="released", cost_usd=4, next_eligible_offset_seconds=0, summary="ask me again")
 if HOW == "quick":

@@ -18,8 +18,10 @@ ONE, TWO, THREE = (f"0199c2f0-6d1e-7a3b-8c4d-5e6f7081920{number}" for number in 
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_says_what_its_commands_do(tmp_path, page):
-    assert "\n\n".join(faults_of(page.read_text(encoding="utf-8"), tmp_path)) == ""
+def test_a_page_says_what_its_commands_do(tmp_path_factory, page):
+    # Its commands' TMPDIR, too: with a test's name in it, there would soon be no room in it for an admin socket.
+    folder = tmp_path_factory.mktemp("page")
+    assert "\n\n".join(faults_of(page.read_text(encoding="utf-8"), folder)) == ""
 
 
 def commands():
