@@ -28,6 +28,14 @@ IN_WORDS = {
     "/tickets",
     "/tickets/TICKET",
 }
+SHAPED_AS = {
+    "/claims": "claims",
+    "/tickets": "ticket show",
+    "/tickets/TICKET": "ticket show",
+    "/events": "events",
+    "/events/stream": "events",
+}
+"""the command whose documents have the same fields"""
 STATUS_OF = {
     kind: int(status)
     for status, kinds in re.findall(r"^\| (\d{3}) \| (.*?) \|", PAGE, re.MULTILINE)
@@ -119,35 +127,30 @@ class Runtime:
         return self.client.get("/status")["operational_state"]["primary_state"] == state
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
+@pytest.fixture
+def done(home):
     """What came of each part's lines."""
-    home = Home(tmp_path_factory.mktemp("page"))
     home.configure(
         control={"drain_seconds": 0.5}, agent={"command": ["sh", "-c", "grep -q 'ticket 0' || exec sleep 600"]}
     )
-    try:
-        home.add(2)
-        process = home.start("run")
-        client = Client(home.folder / ".kora", timeout_seconds=PATIENCE_SECONDS)
-        runtime = Runtime(home, client, process)
-        wait_until(home, lambda: one_is_done_and_one_under_work(client), process)
-        # What it is sent while it is down are dead letters.
-        client.post("/actors/heartbeat/stop")
-        wait_until(home, lambda: client.get("/deadletters")["total"] > 2, process)
-        client.post("/actors/heartbeat/start")
-        as_commands_have_it = {
-            "claims": home.json("claims")[0],
-            "ticket show": home.json("ticket", "show", runtime.filled_in("TICKET")),
-            "events": home.json("events")[0],
-        }
-        found = [
-            (part, [curl(runtime.filled_in(line), home.folder, runtime.stir) for line in part.lines])
-            for part in parts()
-        ]
-        yield found, as_commands_have_it, process.wait(PATIENCE_SECONDS)
-    finally:
-        home.end()
+    home.add(2)
+    process = home.start("run")
+    client = Client(home.folder / ".kora", timeout_seconds=PATIENCE_SECONDS)
+    runtime = Runtime(home, client, process)
+    wait_until(home, lambda: one_is_done_and_one_under_work(client), process)
+    # What it is sent while it is down are dead letters.
+    client.post("/actors/heartbeat/stop")
+    wait_until(home, lambda: client.get("/deadletters")["total"] > 2, process)
+    client.post("/actors/heartbeat/start")
+    as_commands_have_it = {
+        "claims": home.json("claims")[0],
+        "ticket show": home.json("ticket", "show", runtime.filled_in("TICKET")),
+        "events": home.json("events")[0],
+    }
+    found = [
+        (part, [curl(runtime.filled_in(line), home.folder, runtime.stir) for line in part.lines]) for part in parts()
+    ]
+    return found, as_commands_have_it, process.wait(PATIENCE_SECONDS)
 
 
 def one_is_done_and_one_under_work(client):
@@ -158,7 +161,7 @@ def one_is_done_and_one_under_work(client):
         return False
 
 
-def test_each_line_is_answered_with_the_status_that_the_page_says(done):
+def each_line_is_answered_with_the_status_that_the_page_says(done):
     for part, answers in done[0]:
         for answer in answers:
             said = re.search(r"with status (\d+)", part.says)
@@ -168,7 +171,7 @@ def test_each_line_is_answered_with_the_status_that_the_page_says(done):
             assert answer.status == expected, answer
 
 
-def test_each_document_that_the_page_shows_is_what_came(done):
+def each_document_that_the_page_shows_is_what_came(done):
     shown = 0
     for part, answers in done[0]:
         for each in part.shapes:
@@ -177,7 +180,7 @@ def test_each_document_that_the_page_shows_is_what_came(done):
     assert shown > 20
 
 
-def test_what_a_few_paths_answer_is_told_in_words_and_all_others_are_shown(done):
+def what_a_few_paths_answer_is_told_in_words_and_all_others_are_shown(done):
     shapes = [each for part, _ in done[0] for each in part.shapes]
     answers = [answer for _, answers in done[0] for answer in answers]
     told = {answer.path for answer in answers if not any(agrees(each, answer.said) for each in shapes)}
@@ -185,7 +188,7 @@ def test_what_a_few_paths_answer_is_told_in_words_and_all_others_are_shown(done)
     assert {re.sub(_ID, "TICKET", path) for path in told} == IN_WORDS
 
 
-def test_the_fields_that_are_told_in_words_are_those_that_came(done):
+def the_fields_that_are_told_in_words_are_those_that_came(done):
     ((part, (answer,)),) = [(part, answers) for part, answers in done[0] if answers[0].path == "/actors/poller"]
     fields, lanes = part.says.split("{")
 
@@ -193,27 +196,18 @@ def test_the_fields_that_are_told_in_words_are_those_that_came(done):
     assert re.findall(r"`(\w+)`", lanes.split("}")[0]) == list(answer.said["mailbox"])
 
 
-@pytest.mark.parametrize(
-    ("path", "command"),
-    [
-        ("/claims", "claims"),
-        ("/tickets", "ticket show"),
-        ("/tickets/TICKET", "ticket show"),
-        ("/events", "events"),
-        ("/events/stream", "events"),
-    ],
-)
-def test_what_has_the_shape_of_a_command_has_it(done, path, command):
+def what_has_the_shape_of_a_command_has_it(done):
     found, as_commands_have_it, _ = done
-    answers = [answer for _, answers in found for answer in answers if re.sub(_ID, "TICKET", answer.path) == path]
+    for path, command in SHAPED_AS.items():
+        answers = [answer for _, answers in found for answer in answers if re.sub(_ID, "TICKET", answer.path) == path]
 
-    assert answers != []
-    for answer in answers:
-        one = answer.said[0] if isinstance(answer.said, list) else answer.said
-        assert one.keys() == as_commands_have_it[command].keys()
+        assert answers != []
+        for answer in answers:
+            one = answer.said[0] if isinstance(answer.said, list) else answer.said
+            assert one.keys() == as_commands_have_it[command].keys()
 
 
-def test_every_path_of_the_index_is_on_the_page(done):
+def every_path_of_the_index_is_on_the_page(done):
     answers: list[Answer] = [answer for _, answers in done[0] for answer in answers]
     (index,) = [answer.said for answer in answers if answer.path == "/"]
 
@@ -222,5 +216,19 @@ def test_every_path_of_the_index_is_on_the_page(done):
         assert any(answer.method == path["method"] and pattern.match(answer.path) for answer in answers), path
 
 
-def test_the_last_line_ends_the_runtime(done):
+def the_last_line_ends_the_runtime(done):
     assert done[2] == 0
+
+
+def test_the_page_says_what_is_answered(done, subtests):
+    for says in (
+        each_line_is_answered_with_the_status_that_the_page_says,
+        each_document_that_the_page_shows_is_what_came,
+        what_a_few_paths_answer_is_told_in_words_and_all_others_are_shown,
+        the_fields_that_are_told_in_words_are_those_that_came,
+        what_has_the_shape_of_a_command_has_it,
+        every_path_of_the_index_is_on_the_page,
+        the_last_line_ends_the_runtime,
+    ):
+        with subtests.test(says.__name__):
+            says(done)
