@@ -19,6 +19,7 @@ import psutil
 from kora.config import load
 from kora.domain.ticket import NewTicket
 from kora.store.port import Reader, Store
+from tests.acceptance.preloaded import typed
 from tests.stores import open_new
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,16 +95,12 @@ class Home:
             yield lambda: fcntl.flock(gate, fcntl.LOCK_UN)
 
     def kora(self, *arguments: str, config: Path | None = None, **more: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command of the real program to its end."""
-        return subprocess.run(
-            [PROGRAM, "--config", config or self.config, *arguments],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE_SECONDS,
-            check=False,
-            **more,
-        )
+        """Run a command of the real program to its end; what works the board is loaded as a user has it."""
+        more = {"cwd": self.folder, "capture_output": True, "text": True, "timeout": PATIENCE_SECONDS} | more
+        words = ["--config", str(config or self.config), *arguments]
+        if arguments[0] in {"run", "watch"}:
+            return subprocess.run([PROGRAM, *words], check=False, **more)
+        return typed(*words, **more)
 
     def json(self, *arguments: str) -> Any:
         """What a reading command says to a machine."""

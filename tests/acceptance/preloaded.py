@@ -1,4 +1,4 @@
-"""The program, loaded once and forked for each command that is typed: pages type hundreds, and each would load it anew.
+"""The program, loaded once and forked for each command that is typed: there are hundreds, and each would load it anew.
 
     python -P -m tests.acceptance.preloaded SOCKET
 
@@ -20,15 +20,15 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from kora.__main__ import YOUNG_OBJECTS, Launcher
 from kora.cli import main
 from kora.cli.registry import PROGRAM, made
-from tests.acceptance.home import PATIENCE_SECONDS, ROOT
 
 CLIENT: Final = Path(__file__).with_name("preloaded_client.py")
 SHELL_FUNCTIONS: Final = f"""\
@@ -45,6 +45,7 @@ kora-actors() {{ kora_typed kora-actors "$@"; }}
 """
 """for bash, which looks for functions first: they stand for the program by the names under which the pages know it"""
 SOCKET_VARIABLE: Final = "SHOWN_PRELOADED"
+_END_SECONDS: Final = 60.0
 _USED_LATE: Final = (
     "alembic.command",
     "encodings.ascii",
@@ -69,15 +70,21 @@ def preloaded() -> str:
     path = tempfile.mkdtemp(prefix="kora-shown-") + "/socket"
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "tests.acceptance.preloaded", path],
-        cwd=ROOT,
+        cwd=Path(__file__).parents[2],
         env=os.environ | {"LANG": "C.UTF-8"},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
-    atexit.register(process.communicate, timeout=PATIENCE_SECONDS)
+    atexit.register(process.communicate, timeout=_END_SECONDS)
     return path
+
+
+def typed(*arguments: str, env: Mapping[str, str] | None = None, **more: Any) -> subprocess.CompletedProcess[Any]:
+    """What `subprocess.run` says of the command. It is a process of its own, and none that starts anew."""
+    environment = {**(os.environ if env is None else env), SOCKET_VARIABLE: preloaded()}
+    return subprocess.run([sys.executable, "-I", "-S", CLIENT, *arguments], env=environment, check=False, **more)
 
 
 def serve(path: str) -> None:

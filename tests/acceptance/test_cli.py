@@ -6,9 +6,12 @@ import pty
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.acceptance.preloaded import typed
 
 ROOT = Path(__file__).resolve().parents[2]
 KORA = [sys.executable, "-P", "-m", "kora"]
@@ -26,25 +29,28 @@ def board(tmp_path_factory):
     return folder
 
 
+def run_anew(*arguments, **options):
+    return subprocess.run([*KORA, *arguments], check=False, **options)
+
+
 @pytest.fixture
 def kora(board):
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("KORA_", "COV_"))}
 
-    def kora(*arguments, env=None, **options):
+    def kora(*arguments, env=None, run=run_anew, **options):
         environment = environ | {"TMPDIR": str(board)} | (env or {})
         options = {"capture_output": True} | options
-        return subprocess.run(
-            [*KORA, *arguments],
-            cwd=board,
-            env=environment,
-            text=True,
-            encoding="utf-8",
-            timeout=LIMIT_SECONDS,
-            check=False,
-            **options,
+        return run(
+            *arguments, cwd=board, env=environment, text=True, encoding="utf-8", timeout=LIMIT_SECONDS, **options
         )
 
     return kora
+
+
+@pytest.fixture
+def typed_into(kora):
+    """As `kora`, for the many commands of one test: loaded once for them all."""
+    return partial(kora, run=typed)
 
 
 def test_tickets_are_added_worked_off_and_on_record(kora):
@@ -67,17 +73,17 @@ def test_tickets_are_added_worked_off_and_on_record(kora):
     assert verified.stdout.endswith(" chains: all intact\n")
 
 
-def test_an_import_of_many_is_all_on_the_board_and_one_bad_line_is_nothing(kora, board):
+def test_an_import_of_many_is_all_on_the_board_and_one_bad_line_is_nothing(typed_into, board):
     good = "".join(json.dumps({"ticket_title": f"ticket {number}"}) + "\n" for number in range(2_000))
     (board / "bad.jsonl").write_text(good + '{"ticket_title": ""}\n')
 
-    refused = kora("ticket", "import", "bad.jsonl")
+    refused = typed_into("ticket", "import", "bad.jsonl")
     assert refused.returncode == 1
     assert "line 2001: ticket_title: " in refused.stderr
     assert not (board / "kora.db").exists()
 
-    assert kora("ticket", "import", "-", input=good).stdout == "imported 2000 tickets\n"
-    assert len(json.loads(kora("ticket", "list", "--json").stdout)) == 2_000
+    assert typed_into("ticket", "import", "-", input=good).stdout == "imported 2000 tickets\n"
+    assert len(json.loads(typed_into("ticket", "list", "--json").stdout)) == 2_000
 
 
 def test_a_reader_that_leaves_early_is_no_error(kora, board):
@@ -260,12 +266,12 @@ def started(board, *arguments):
     )
 
 
-def test_a_follower_tells_the_whole_log_then_what_comes_until_ctrl_c(kora, board):
-    first = json.loads(kora("ticket", "add", "one", "--json").stdout)["ticket_id"]
+def test_a_follower_tells_the_whole_log_then_what_comes_until_ctrl_c(typed_into, board):
+    first = json.loads(typed_into("ticket", "add", "one", "--json").stdout)["ticket_id"]
     with started(board, "events", "--follow", "--json") as process:
         assert json.loads(process.stdout.readline())["ticket_id"] == first
         for title in ("two", "three"):
-            ticket_id = json.loads(kora("ticket", "add", title, "--json").stdout)["ticket_id"]
+            ticket_id = json.loads(typed_into("ticket", "add", title, "--json").stdout)["ticket_id"]
             assert json.loads(process.stdout.readline())["ticket_id"] == ticket_id
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=LIMIT_SECONDS)
@@ -282,19 +288,19 @@ def test_a_follower_whose_reader_leaves_ends_though_nothing_happens(kora, board)
         assert process.stderr.read() == ""
 
 
-def test_what_an_attempt_prints_is_followed_to_its_end(kora, board):
+def test_what_an_attempt_prints_is_followed_to_its_end(typed_into, board):
     agent = "import pathlib, sys, time\nprint('begun', flush=True)\nprint('oh', file=sys.stderr, flush=True)\n"
     agent += "while not pathlib.Path('go').exists(): time.sleep(0.02)\nprint('gone')\n"
     (board / "agent.py").write_text(agent)
     text = (board / "supervisor.toml").read_text().partition("[agent]")[0]
     (board / "supervisor.toml").write_text(f"{text}[agent]\ncommand = {json.dumps([sys.executable, 'agent.py'])}\n")
-    ticket_id = json.loads(kora("ticket", "add", "t", "--json").stdout)["ticket_id"]
+    ticket_id = json.loads(typed_into("ticket", "add", "t", "--json").stdout)["ticket_id"]
 
     with started(board, "run", "--until-idle") as runtime:
         with started(board, "events", "--follow", "--type", "sea_ticket.claimed_for_edit", "--json") as events:
             assert json.loads(events.stdout.readline())["ticket_id"] == ticket_id
             events.kill()
-        (claim,) = json.loads(kora("claims", "--json").stdout)
+        (claim,) = json.loads(typed_into("claims", "--json").stdout)
         assert (claim["ticket_id"], claim["attempt"], claim["pid"]) == (ticket_id, 1, runtime.pid)
         with started(board, "ticket", "log", ticket_id, "--follow", "--json") as log:
             seen = [json.loads(log.stdout.readline()) for _ in range(2)]
@@ -307,13 +313,13 @@ def test_what_an_attempt_prints_is_followed_to_its_end(kora, board):
     assert (log.returncode, err) == (0, "")
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["gone"]
     # Compressed by now, and read as before.
-    assert len(json.loads(kora("ticket", "log", ticket_id, "--json").stdout)) == 3
-    assert json.loads(kora("claims", "--json").stdout) == []
-    assert json.loads(kora("report", "--json").stdout)["attempts_by_resolution"]["completed"] == 1
+    assert len(json.loads(typed_into("ticket", "log", ticket_id, "--json").stdout)) == 3
+    assert json.loads(typed_into("claims", "--json").stdout) == []
+    assert json.loads(typed_into("report", "--json").stdout)["attempts_by_resolution"]["completed"] == 1
 
 
-def test_a_board_is_decided_about_and_archived(kora, board):
-    ids = [json.loads(kora("ticket", "add", title, "--json").stdout)["ticket_id"] for title in ("one", "two")]
+def test_a_board_is_decided_about_and_archived(typed_into, board):
+    ids = [json.loads(typed_into("ticket", "add", title, "--json").stdout)["ticket_id"] for title in ("one", "two")]
     for arguments, code in (
         (["cancel", ids[0]], 0),
         (["cancel", ids[0]], 1),
@@ -323,12 +329,12 @@ def test_a_board_is_decided_about_and_archived(kora, board):
         (["reassign", ids[0], "--to", "nobody"], 2),
         (["cancel", "0199c2f0-6d1e-7a3b-8c4d-5e6f708192a3"], 4),
     ):
-        done = kora("ticket", *arguments)
+        done = typed_into("ticket", *arguments)
         assert done.returncode == code, (arguments, done.stderr)
         assert len(done.stdout.splitlines()) == (1 if code == 0 else 0)
 
-    moved = json.loads(kora("archive", "--older-than", "0", "--json").stdout)
+    moved = json.loads(typed_into("archive", "--older-than", "0", "--json").stdout)
     assert moved["events"] == 5
     assert all(Path(file).is_file() for file in moved["files"])
-    assert kora("events", "--verify").returncode == 0
-    assert kora("archive", "--older-than", "1").stdout.startswith("nothing to archive: ")
+    assert typed_into("events", "--verify").returncode == 0
+    assert typed_into("archive", "--older-than", "1").stdout.startswith("nothing to archive: ")
