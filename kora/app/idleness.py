@@ -18,23 +18,22 @@ class Idleness:
     But one for cost does: while the credit pool is used up, all that nobody holds waits for its refresh.
     """
 
-    def __init__(self, reader: Reader, pool_micro_usd: int) -> None:
+    def __init__(self, reader: Reader) -> None:
         self._reader = reader
-        self._pool_micro_usd = pool_micro_usd
-        self._is_idle: bool | None = None
-        """as it was when the store was last written"""
+        self._found: tuple[int, bool] | None = None
+        """for which pool, and what, when the store was last written"""
 
-    def is_idle(self) -> bool:
+    def is_idle(self, pool_micro_usd: int) -> bool:
         """Whether nothing is left that this runtime could come to work. A store that cannot be read has not said so."""
         with suppress(StoreUnavailableError):
-            if self._is_idle is None or self._reader.changed():
-                self._is_idle = None
-                self._is_idle = self._look()
-            return self._is_idle
+            if self._reader.changed() or self._found is None or self._found[0] != pool_micro_usd:
+                self._found = None
+                self._found = pool_micro_usd, self._look(pool_micro_usd)
+            return self._found[1]
         return False
 
-    def _look(self) -> bool:
+    def _look(self, pool_micro_usd: int) -> bool:
         left = self._reader.outstanding()
         if left.held or not left.any:
             return not left.any
-        return self._reader.steering().pool.rung(self._pool_micro_usd) is Rung.HARD_STOP_100
+        return self._reader.steering().pool.rung(pool_micro_usd) is Rung.HARD_STOP_100

@@ -93,7 +93,7 @@ class Runtime:
         self._boot = Boot(settings, self._state_dir.path, self._record, self._operators, self._signals)
         self._store = self._opened.enter_context(self._boot.open())
         self._reader = self._opened.enter_context(closing(self._store.reader()))
-        self._idleness = Idleness(self._reader, micro_usd(settings.cost.pool_usd))
+        self._idleness = Idleness(self._reader)
         lock_fd = self._state_dir.register(self.runtime_id)
         self._opened.callback(self._unregister)
         self._opened.callback(await_closed, _RECORDS_SECONDS)
@@ -229,8 +229,8 @@ class Runtime:
         if self._ending.holds_any:
             return False
         # In this order: what is made eligible stands in the store before it is remembered.
-        is_resumed = self._remembered.resumes is False
-        return is_resumed and self._idleness.is_idle() and self._state_dir.is_settled()
+        pool_micro_usd, is_resumed = micro_usd(self._settings.cost.pool_usd), self._remembered.resumes is False
+        return is_resumed and self._idleness.is_idle(pool_micro_usd) and self._state_dir.is_settled()
 
     def wait(self, timeout: float) -> bool:
         """Wait for as long, or until the supervisor has given up; True when it has.
