@@ -251,8 +251,11 @@ class Call:
             )
 
     def _tell(self) -> None:
+        # Let go of as it is told: it holds what holds this, and for such circles, thousands a second, the
+        # interpreter would have to stop and look.
+        on_end, self._on_end = self._on_end, _nothing
         try:
-            self._on_end()
+            on_end()
         except Exception:
             logger.exception("%s: whoever was to hear of the attempt's end failed", self)
 

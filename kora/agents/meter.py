@@ -53,7 +53,7 @@ class Meters:
 
     def meter(self, claim: Claim) -> Meter:
         """A meter for this attempt; nothing is written yet."""
-        return Meter(self._folder / claim.key.work_attempt_id, claim, self.caps, self._told)
+        return Meter(self._folder, claim, self.caps, self._told)
 
     def forget(self, work_attempt_ids: Iterable[str]) -> None:
         """The ends of these attempts are on record: what they have cost is charged."""
@@ -72,8 +72,8 @@ class Meter:
     A file that cannot be written costs that promise and one WARNING, never the attempt.
     """
 
-    def __init__(self, path: Path, claim: Claim, caps: Caps, told: set[str]) -> None:
-        self._path = path
+    def __init__(self, folder: Path, claim: Claim, caps: Caps, told: set[str]) -> None:
+        self._folder = folder
         self._claim = claim
         self._caps = caps
         self._told = told
@@ -83,6 +83,11 @@ class Meter:
         self._read_to = self._line_at = HEAD_BYTES
         self.spent_usd: float | None = None
         """the highest that was told; None before the first"""
+
+    @property
+    def _path(self) -> Path:
+        # Made when it is needed: most attempts of a callable tell nothing, and end within microseconds.
+        return self._folder / self._claim.key.work_attempt_id
 
     @property
     def fd(self) -> int | None:
@@ -102,7 +107,7 @@ class Meter:
         with self._lock:
             self.spent_usd = most_usd(self.spent_usd, amount)
             if amount > 0:
-                self._told.add(self._path.name)
+                self._told.add(self._claim.key.work_attempt_id)
                 self._opened()
                 self._write_head()
             was_over = self._is_over
@@ -152,7 +157,7 @@ class Meter:
         if self._fd is not None or self._is_broken:
             return
         try:
-            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
             os.lseek(self._fd, HEAD_BYTES, os.SEEK_SET)
         except OSError as error:
