@@ -11,6 +11,8 @@ from typing import Any, Final, Self
 import psycopg
 from psycopg import RawCursor
 
+from kora.store.postgres.arrays import register
+
 ANSWER_SECONDS: Final = 8.0
 """how long an answer is waited for, before the server counts as out of reach"""
 
@@ -46,6 +48,7 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
     def opened(cls, conninfo: str, answer_seconds: float) -> Self:
         """A connection on which each statement commits itself. Raises what psycopg raises."""
         bare = cls.connect(conninfo, autocommit=True, cursor_factory=Answer, prepare_threshold=None)
+        register(bare.adapters)
         bare.answer_seconds, bare.planned_at = answer_seconds, time.monotonic()
         try:
             found = bare.execute("SELECT pg_backend_pid()").fetchone()

@@ -48,8 +48,12 @@ _BEGIN: Final = (
     f" SET LOCAL idle_in_transaction_session_timeout = '{IDLE_SECONDS:g}s'"
 )
 # A Ledger names each row by its key. What it prepares is planned while the tables are empty, and kept when they grow:
-# so no plan may read a table from end to end, however small that is at the time.
-BY_KEYS: Final = "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off"
+# so no plan may read a table from end to end, however small that is at the time. Nor is any made for the values at
+# hand: it would be the same, made anew each time.
+BY_KEYS: Final = (
+    "; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off;"
+    " SET LOCAL plan_cache_mode = force_generic_plan"
+)
 _BEGIN_SNAPSHOT: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _OUTCOME: Final = "SELECT pg_xact_status($1::xid8)"
 _IS_THERE: Final = """

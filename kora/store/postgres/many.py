@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
+from kora.store.postgres.arrays import ARRAYS
 from kora.store.sql.place import Count, Counted, Executing
 
 ROWS: Final = "{rows}"
 """stands in a statement for its rows"""
-
-
-def _of_texts(values: Sequence[Any]) -> str:
-    # What no text can hold stands between them meanwhile.
-    joined = "\0".join(values)
-    if joined.count("\0") != len(values) - 1:
-        raise ValueError("a text with a NUL character cannot be stored")
-    escaped = joined.replace("\\", "\\\\").replace('"', '\\"').replace("\0", '","')
-    return f'{{"{escaped}"}}'
-
-
-def _of_bytes(values: Sequence[Any]) -> str:
-    return '{{"\\\\x{}"}}'.format('","\\\\x'.join([value.hex() for value in values]))
-
-
-def _of_numbers(values: Sequence[Any]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-_SPELT: Final[Mapping[str, Callable[[Sequence[Any]], str]]] = {"text": _of_texts, "bytea": _of_bytes}
-"""an array's literal; psycopg's own goes through a regular expression for each element, as slow as all else together"""
 
 
 class Many:
@@ -44,7 +24,7 @@ class Many:
         columns = ", ".join(f"column{place}" for place in range(1, len(types) + 1))
         self.statement: Final = statement.replace(ROWS, f"unnest({arrays}) WITH ORDINALITY AS given({columns}, place)")
         self._width = len(types)
-        self._spelt = [_SPELT.get(kind, _of_numbers) for kind in types]
+        self._spelt = [ARRAYS[kind] for kind in types]
 
     def execute(self, connection: Executing, shared: Sequence[object], values: Sequence[object]) -> Counted:
         """Do it for these rows, given as one value after another."""
