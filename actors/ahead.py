@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-AHEAD_MAX: Final = 256
+AHEAD_MAX: Final = 512
 """claims that may wait at a Worker, beside the one that it is at"""
 AHEAD_SECONDS: Final = 0.1
 """how long the last of them has to wait if attempts take as long as of late, mostly waiting on a busy machine"""
@@ -14,7 +14,7 @@ AHEAD_LONG_SECONDS: Final = 0.25
 wait behind what it is at"""
 AHEAD_PATIENCE_SECONDS: Final = 1.0
 """a Worker that has been at one attempt for longer gives back what waits behind it"""
-WINDOW: Final = 256
+WINDOW: Final = 512
 """attempts that are remembered"""
 ENOUGH: Final = 32
 """attempts that have to end quickly, one after the other, before any claim may wait"""
