@@ -32,11 +32,12 @@ from postgres_rival import PROCESSES, drain
 from rich.console import Console
 from rich.table import Table
 
+from kora.domain.control import CommandStatus, StopLevel
 from kora.domain.events import EventType
 from kora.domain.resolution import Resolution, Settlement
 from kora.domain.ticket import NewTicket, Status
 from kora.store.open import migrate, open_store
-from kora.store.port import ClaimOrder, RuntimeRecord, Store, Turn, Writer
+from kora.store.port import ClaimOrder, Reader, RuntimeRecord, Store, Turn, Writer
 from tests.postgres import NEWEST, Server
 
 ROLE: Final = "kora_runtime"
@@ -48,7 +49,7 @@ store = "{url}"
 workspace = "{workspace}"
 actor = "{actor}"
 state_dir = "state"
-log_level = "WARNING"
+log_level = "ERROR"
 [agent]
 kind = "callable"
 callable = "noop_agent:run"
@@ -61,6 +62,7 @@ DRAINED_AT_ONCE: Final = 1_000
 TURNS: Final = 100
 PICKUPS: Final = 100
 PATIENCE_SECONDS: Final = 60.0
+WHO: Final = "benchmark"
 LOOK_SECONDS: Final = 0.002
 
 FILL: Final = """
@@ -110,10 +112,21 @@ def program(folder: Path, url: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def work(server: Server, tickets: int, processes: int) -> float:
-    """The seconds that so many runtimes take for so many tickets, in a database of their own."""
-    with board(server, tickets) as database, tempfile.TemporaryDirectory() as name:
+    """The seconds that so many runtimes take for so many tickets, in a database of their own.
+
+    They begin together, as the rival's workers do: what was to be stopped until all are up is let go by a reset.
+    """
+    with (
+        board(server, tickets) as database,
+        tempfile.TemporaryDirectory() as name,
+        closing(opened(server, database).board()) as operator,
+        closing(opened(server, database).reader()) as reader,
+    ):
         url = server.url(database, user=ROLE)
+        operator.stop(StopLevel.BLOCK_NEW_INTAKE, reason="not all are up", enforce_seconds=PATIENCE_SECONDS, who=WHO)
         runtimes = [program(Path(name) / str(number), url, "--until-idle") for number in range(processes)]
+        _await_up(reader, processes)
+        operator.reset(reason="all are up", who=WHO)
         for runtime in runtimes:
             if runtime.wait():
                 sys.exit(f"a runtime ended with {runtime.returncode}")
@@ -126,6 +139,15 @@ def work(server: Server, tickets: int, processes: int) -> float:
     if done != tickets:
         sys.exit(f"{done:,} tickets of {tickets:,} were worked")
     return float(seconds)
+
+
+def _await_up(reader: Reader, processes: int) -> None:
+    """So many runtimes have heard that they are to take in nothing."""
+    give_up_at = time.monotonic() + PATIENCE_SECONDS
+    while sum(mark.status is CommandStatus.ENFORCED for each in reader.commands() for mark in each.marks) < processes:
+        if time.monotonic() > give_up_at:
+            sys.exit("a runtime did not start")
+        time.sleep(LOOK_SECONDS)
 
 
 def throughput(server: Server, console: Console, tickets: int, rounds: int) -> None:
@@ -161,7 +183,7 @@ def pickup(server: Server, console: Console) -> None:
 def _pickups(store: Store) -> Iterator[float]:
     with closing(store.board()) as adding, closing(store.reader()) as reader:
         for number in range(PICKUPS + 1):
-            (ticket_id,) = adding.add([NewTicket(ticket_title=f"ticket {number}")], who="benchmark")
+            (ticket_id,) = adding.add([NewTicket(ticket_title=f"ticket {number}")], who=WHO)
             give_up_at = time.monotonic() + PATIENCE_SECONDS
             while reader.ticket(ticket_id).sea_status is not Status.COMPLETED:
                 if time.monotonic() > give_up_at:
