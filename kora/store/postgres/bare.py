@@ -86,9 +86,13 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
             ahead[1].__exit__(None, None, None)
 
     def break_off(self) -> None:
-        """As `run_no_longer_ahead`, whatever the answers are."""
+        """As `run_no_longer_ahead`, whatever the answers are; nothing counts as prepared from here on.
+
+        For what stands behind a statement that fails is passed over by the server, and psycopg takes it for prepared.
+        """
         with suppress(psycopg.Error):
             self.run_no_longer_ahead()
+        self._prepared.clear()
 
     def wait(self, gen: Any, interval: float = 0.1, timeout: float | None = None) -> Any:  # noqa: ANN401 - as psycopg has it
         """As psycopg does; `OperationalError` when an answer does not come in time, and the connection is no more.

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from kora.domain.events import EventType, NewEvent
 from kora.domain.ticket import NewTicket
 from kora.store.open import migrate
 from kora.store.postgres import bare
@@ -130,3 +131,17 @@ def test_where_no_ticket_waits_for_another_nobody_looks_for_such(add, runtime, m
     add({"blocked_by": [first, second]}, {"blocked_by": [add(1)[0]]})
     runtime.settle(*(ended(claim) for claim in runtime.claim(1)))
     assert TURN.dependents.free_dependents in asked
+
+
+def test_what_was_not_prepared_because_a_turn_broke_off_is_prepared_by_the_next(runtime, add):
+    add(5)
+    # The first change to be undone, ahead of all that is prepared: psycopg looks no closer at any later one.
+    assert runtime.turn(append=[NewEvent(EventType.TRANSITIONED, {}, ticket_id="nowhere")]).set_aside != []
+    claims = runtime.claim(5)
+    for claim in claims[:2]:
+        runtime.settle(ended(claim))
+    # What comes behind it would be prepared now, by the third that settles.
+    unwritable = ended(claims[2])._replace(summary="\0")
+    turned = runtime.settle(unwritable, ended(claims[3]))
+    assert (turned.settled, len(turned.set_aside)) == ([claims[3].key], 1)
+    assert runtime.settle(ended(claims[4])).settled == [claims[4].key]
