@@ -15,6 +15,8 @@ from kora.store.postgres.arrays import register
 
 ANSWER_SECONDS: Final = 8.0
 """how long an answer is waited for, before the server counts as out of reach"""
+AHEAD_TIMES: Final = 3
+"""by how much longer, where several statements are under way: each may take its time, on a server that is slow"""
 
 PLANS_SECONDS: Final = 60.0
 """how long a plan is kept: one that was made while a table had next to nothing may be the wrong one for what it has
@@ -101,12 +103,13 @@ class Waiting(psycopg.Connection[tuple[Any, ...]]):
         """
         if timeout is not None:
             return super().wait(gen, interval, timeout)
+        seconds = self.answer_seconds if self._ahead is None else AHEAD_TIMES * self.answer_seconds
         try:
-            return super().wait(gen, interval, self.answer_seconds)
+            return super().wait(gen, interval, seconds)
         except psycopg.errors._WaitTimeout as error:  # noqa: SLF001 - it has no public name
             # What comes later would be taken for the answer to something else.
             self.pgconn.finish()
-            raise psycopg.OperationalError(f"no answer within {self.answer_seconds:g} s") from error
+            raise psycopg.OperationalError(f"no answer within {seconds:g} s") from error
 
 
 @lru_cache(maxsize=512)

@@ -12,6 +12,7 @@ from kora.domain.ticket import NewTicket
 from kora.errors import StoreLockedError, StoreUnavailableError, StoreUnusableError
 from kora.store.open import open_store
 from kora.store.postgres import connection
+from kora.store.postgres.bare import Waiting
 from tests.postgres import QUICK, Server
 from tests.unit.kora.store.postgres.fleet import (
     ACTOR,
@@ -166,3 +167,13 @@ def until_it_is_refused(do):
             if "tried again in" not in str(error):
                 raise
     raise AssertionError("it is not refused")
+
+
+def test_a_server_that_takes_its_time_for_each_of_several_statements_is_not_out_of_reach(postgres):
+    """What was sent ahead is answered together: slow one by one, it takes longer than one answer may."""
+    with Waiting.opened(postgres.url("postgres"), 1.0) as slow:
+        slow.run_ahead()
+        for _ in range(2):
+            found = slow.execute("SELECT 1 FROM pg_sleep(0.7)")
+        assert found.fetchone() == (1,)
+        slow.run_no_longer_ahead()
