@@ -10,8 +10,9 @@ import pytest
 from tests.acceptance.home import wait_until
 from tests.repository import a_repository, branches, git
 
+# Whose it was is said in the commit: two of the same within a second are one.
 BUILD = """
-cat hull; echo "$KORA_TICKET_ID" > hull; git -c user.name=a -c user.email=a@b commit -qam Hull
+cat hull; echo "$KORA_TICKET_ID" > hull; git -c user.name=a -c user.email=a@b commit -qam "Hull $$"
 test -e "$0" || { echo reached > "$0"; exec sleep 1000; }
 """
 
