@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STILL_SECONDS: Final = 30.0
 """a Ledger, or a Heartbeat, that has not turned for so long stands still: they turn with every tick, and a server that
-does not answer holds up a turn for eight seconds at a time"""
+does not answer holds up a turn for eight seconds at a time, or 24 with several statements under way"""
 STALE_SECONDS: Final = 30.0
 """without a write that the store took, and something is the matter: an idle runtime writes every ten seconds"""
 BROKEN_SECONDS: Final = 60.0
