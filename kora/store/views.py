@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,10 @@ class ActiveWork:
     """negative once it has run out and nobody has swept it yet"""
     progress_at: datetime | None
     """the progress that earned the last refresh; None before the first refresh"""
+
+
+LIVE_SECONDS: Final = 30.0
+"""a runtime that was seen so long ago counts as there: it says so every ten, and three of its marks may be late"""
 
 
 class Presence(StrEnum):

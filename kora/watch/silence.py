@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from kora.store.views import LIVE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
     from kora.store.views import RuntimeSeen
-
-UNHEARD_SECONDS: Final = 30.0
-"""a runtime writes every ten: one that has not for so long is dead, frozen, or cut off from the store"""
 
 
 class Silence:
@@ -34,4 +33,4 @@ class Silence:
     def is_unheard(self, runtime_id: str, boot_seconds: float) -> bool:
         """Whether there was no sign of it for so long, all of which this watcher was there."""
         heard = self._heard.get(runtime_id)
-        return heard is not None and boot_seconds - heard[1] >= UNHEARD_SECONDS
+        return heard is not None and boot_seconds - heard[1] >= LIVE_SECONDS

@@ -12,11 +12,11 @@ from loguru import logger
 
 from kora.domain.control import Ages, Command, StopLevel
 from kora.errors import StoreUnavailableError
-from kora.store.views import Presence
+from kora.store.views import LIVE_SECONDS, Presence
 from kora.watch import processes
 from kora.watch.lateness import Awaited, awaited
 from kora.watch.processes import Look
-from kora.watch.silence import UNHEARD_SECONDS, Silence
+from kora.watch.silence import Silence
 
 if TYPE_CHECKING:
     from kora.store.port import Board, Reader
@@ -161,7 +161,7 @@ class Watcher:
 
         Level 4 would end every other runtime, and could not reach this one.
         """
-        level, silent = command.level.value, f"nothing was heard of it for {UNHEARD_SECONDS:g} s, on {seen.host}"
+        level, silent = command.level.value, f"nothing was heard of it for {LIVE_SECONDS:g} s, on {seen.host}"
         reason = f"it has not enforced a STOP command of level {level}, and {silent}"
         refused = _unwritten(partial(self._board.revoke, seen.runtime_id, reason=reason, who=self._who))
         if not refused:

@@ -15,15 +15,13 @@ from kora.store.sql.add import ADDED
 from kora.store.sql.place import Connection, Place
 from kora.store.sql.statements import ReportStatements
 from kora.store.sql.turn import EXPIRED, MINUTE_US
-from kora.store.views import ActiveWork, BoardReport, Presence, RuntimeSeen, TicketLine
+from kora.store.views import LIVE_SECONDS, ActiveWork, BoardReport, Presence, RuntimeSeen, TicketLine
 
 _ENDS: Final = (*(resolution.value for resolution in Resolution), EXPIRED)
 _MICRO_USD: Final = 1_000_000
 _FOR_A_PERSON_AT_MOST: Final = 20
 _NOTEWORTHY_AT_MOST: Final = 5
 _FLEET_US: Final = 86_400 * MICROSECONDS
-_LIVE_SECONDS: Final = 30.0
-"""three of its marks may be late before a runtime counts as not there"""
 
 
 def report(connection: Connection, place: Place, say: ReportStatements, since: datetime) -> BoardReport:
@@ -129,7 +127,7 @@ def _runtime(row: tuple[Any, ...], workspace_id: str, now_us: int) -> RuntimeSee
 def _presence(seconds: float, claims: int, *, has_ended: bool) -> Presence:
     if has_ended:
         return Presence.ENDED
-    if seconds <= _LIVE_SECONDS:
+    if seconds <= LIVE_SECONDS:
         return Presence.LIVE
     return Presence.SILENT if claims else Presence.GONE
 

@@ -14,9 +14,8 @@ from kora.store.sql import steering
 from kora.store.sql.change import Change
 from kora.store.sql.rows import rfc3339
 from kora.store.sql.steering_statements import SteeringRow
+from kora.store.views import LIVE_SECONDS
 
-PRESENT_US: Final = 30 * MICROSECONDS
-"""a runtime that was seen so long before a command is awaited"""
 _NEED_NO_ESCALATION: Final = frozenset(
     {CommandStatus.SUPERSEDED, CommandStatus.ESCALATED, CommandStatus.ENFORCED, CommandStatus.EXPIRED}
 )
@@ -164,7 +163,7 @@ def _add(change: Change, level: StopLevel, reason: str, enforce_seconds: float, 
             created.value,
             created.rank,
             change.now_us,
-            change.now_us - PRESENT_US,
+            change.now_us - round(LIVE_SECONDS * MICROSECONDS),
         )
         change.connection.execute(change.say.steering.await_present, bound)
     return command_id
